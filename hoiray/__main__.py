@@ -1,0 +1,5 @@
+"""`python -m hoiray` is `hoiray`."""
+
+from hoiray.cli.main import main
+
+main()

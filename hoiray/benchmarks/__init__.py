@@ -1,0 +1,1 @@
+"""Measurements as ratios of two things timed in the same run."""

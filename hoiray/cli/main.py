@@ -1,0 +1,110 @@
+"""The `hoiray` command. Each command imports what it needs when it runs, so that `--help` answers at once."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hoiray import __version__
+from hoiray.errors import ConfigError, HoirayError
+
+EXIT_WRONG_REQUEST = 2
+"""Exit status when the request itself is wrong (as the shell's own commands use it)."""
+EXIT_FAILED = 1
+
+app = typer.Typer(
+    name="hoiray",
+    help="Pseudo-labels for 3D hand-object pose: measured, judged, and trusted for a reason.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+config_app = typer.Typer(
+    help="Check and show run files (what to do) and cluster files (where).", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(config_app, name="config")
+
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change one field, e.g. --set ensemble.num_views=4."),
+]
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"hoiray {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Pseudo-labels for 3D hand-object pose: measured, judged, and trusted for a reason."""
+
+
+@app.command()
+def doctor(
+    hand_model: Annotated[
+        Path | None, typer.Option(help="Your hand model (MANO_RIGHT.pkl or .npz); default: hoiray's open hand.")
+    ] = None,
+    ray_address: Annotated[
+        str | None, typer.Option(help="A cluster to reach, e.g. ray://head:10001; default: start a small one here.")
+    ] = None,
+    s3: Annotated[str | None, typer.Option(help="A bucket or prefix to try, e.g. s3://bucket/prefix.")] = None,
+    timeout_s: Annotated[float, typer.Option(help="Time for each check that can hang.", min=1)] = 60.0,
+) -> None:
+    """Look at this machine: versions, cores, memory, GPUs, Ray, S3, codecs, hand model."""
+    from hoiray.cli.doctor import run_doctor
+
+    raise typer.Exit(run_doctor(hand_model=hand_model, ray_address=ray_address, s3_uri=s3, timeout_s=timeout_s))
+
+
+@app.command()
+def hand(
+    out: Annotated[Path, typer.Option(help="The picture to write (.png).")] = Path("hand.png"),
+    model: Annotated[
+        Path | None, typer.Option(help="Your hand model (MANO_RIGHT.pkl or .npz); default: hoiray's open hand.")
+    ] = None,
+    cell_px: Annotated[int, typer.Option(help="Side of one cell in pixels.", min=48, max=512)] = 160,
+) -> None:
+    """Draw the hand model: poses by shapes, both sides, joints and tips overlaid."""
+    from hoiray.cli.hand import draw_hand
+
+    draw_hand(out=out, model_path=model, cell_px=cell_px)
+
+
+@config_app.command("check")
+def config_check(
+    run: Annotated[Path, typer.Argument(help="Run file: what to do.")],
+    cluster: Annotated[Path | None, typer.Option(help="Cluster file: where to do it.")] = None,
+    overrides: Overrides = None,
+) -> None:
+    """Validate a run file (and a cluster file) and print the run's fingerprint."""
+    from hoiray.cli.config import check
+
+    raise typer.Exit(check(run, cluster, overrides or []))
+
+
+@config_app.command("show")
+def config_show(
+    run: Annotated[Path, typer.Argument(help="Run file: what to do.")],
+    overrides: Overrides = None,
+) -> None:
+    """Print the whole resolved run configuration as YAML."""
+    from hoiray.cli.config import show
+
+    show(run, overrides or [])
+
+
+def main() -> None:
+    """Run the command line; a HoirayError becomes one message and an exit status, never a traceback."""
+    try:
+        app()
+    except HoirayError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(EXIT_WRONG_REQUEST if isinstance(error, ConfigError) else EXIT_FAILED)

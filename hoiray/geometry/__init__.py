@@ -1,0 +1,1 @@
+"""Rotations, transforms, cameras, crops, boxes and alignment: pure functions on arrays."""

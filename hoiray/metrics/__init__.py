@@ -1,0 +1,1 @@
+"""The field's metrics, as its official scripts define them."""

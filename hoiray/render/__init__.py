@@ -1,0 +1,1 @@
+"""A small software renderer: z-buffer, deferred shading, overlays and contact sheets."""

@@ -1,0 +1,36 @@
+"""Benchmarks: every figure is a ratio of two things measured in the same run.
+
+python jobs/benchmark.py hand --out out/benchmark
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hoiray.errors import HoirayError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+Out = Annotated[Path, typer.Option(help="Folder for the JSON and Markdown report.")]
+Pairs = Annotated[int, typer.Option(help="Alternating measurements of each side.", min=1)]
+Force = Annotated[bool, typer.Option(help="Measure on a loaded machine all the same.")]
+
+
+@app.callback()
+def root() -> None:
+    """hoiray's benchmarks."""
+
+
+@app.command()
+def hand(out: Out = Path("out/benchmark"), pairs: Pairs = 7, force: Force = False) -> None:
+    """Forward of 512 hands against bare NumPy and torch skinning, and the share spent in smplx."""
+    from hoiray.benchmarks.hand import run  # torch is imported only when needed
+
+    typer.echo(run(out, pairs=pairs, force=force))
+
+
+if __name__ == "__main__":
+    try:
+        app()
+    except HoirayError as error:
+        raise SystemExit(f"error: {error}") from None

@@ -1,0 +1,27 @@
+"""Shared fixtures: the settings a test machine needs, and a real S3 server."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+from s3_server import S3Server, running_s3_server
+
+# Before anything imports ray or torch: one thread per process, and a Ray that neither calls home nor writes to it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("RAY_AUTH_MODE", "disabled")
+os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A real S3 server with one bucket, on this machine only."""
+    with running_s3_server(tmp_path_factory.mktemp("weed")) as server:
+        yield server
+
+
+@pytest.fixture
+def s3_environment(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Server:
+    """The S3 server with its address and credentials in the environment."""
+    for key, value in s3_server.environment().items():
+        monkeypatch.setenv(key, value)
+    return s3_server
