@@ -212,4 +212,4 @@ def check_hand_model(path: Path | None) -> Iterator[Check]:
         yield Check("hand model", "error", str(error))
         return
     name = "hoiray's open hand" if path is None else str(path)
-    yield Check("hand model", "ok", f"{name}: {len(arrays.v_template)} vertices; licence: {licence_of(arrays)}")
+    yield Check("hand model", "ok", f"{name}: {len(arrays.v_template)} vertices; licence: {licence_of(chosen)}")
