@@ -1,0 +1,1 @@
+"""The build of the free hand model from CC0 data."""
