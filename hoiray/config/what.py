@@ -1,0 +1,377 @@
+"""The *what* half of a configuration: everything that decides the results of a run.
+
+All of it is hashed into the ids of plans, predictions and labels, except ``name`` and ``output_uri``: a label stays
+the same label wherever it is written and whatever its run is called. Inputs are hashed by their URI here; the digest
+of what a URI points at (size and ETag of videos, digest of weights) joins when a run is planned.
+
+"The paper" is Liu et al., *Semi-Supervised 3D Hand-Object Poses Estimation with Interactions in Time*, CVPR 2021;
+"the released code" is its authors' repository, stevenlsw/Semi-Hand-Object.
+"""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Discriminator, Field, JsonValue, Tag, model_validator
+
+from hoiray.config.base import (
+    NOT_HASHED,
+    Count,
+    Fraction,
+    NonNegative,
+    Positive,
+    Uri,
+    WhatConfig,
+    cross_field_error,
+)
+
+OptionName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
+
+
+class Videos(WhatConfig):
+    """The videos, and where the hands are in them."""
+
+    uri: Uri = Field(description="Folder, glob or list file (.txt, one URI a line) of the videos; local or s3://.")
+    boxes_uri: Uri | None = Field(default=None, description="Hand and object boxes; null when box_format is none.")
+    box_format: Literal["none", "something_else", "coco", "parquet"] = Field(
+        default="none",
+        description="Format of the boxes. none: the predictor finds the hands by itself; parquet: hoiray's own table.",
+    )
+    sample_rate_hz: Positive | None = Field(
+        default=None,
+        le=240.0,
+        description="Frames a second to label; null: every frame. Something-Else's boxes number frames at 12.",
+    )
+    hand_side: Literal["boxes", "right", "left", "both"] = Field(
+        default="both",
+        description="Side of the hands. boxes: as the boxes say; both: predict both, keep the more consistent one.",
+    )
+
+    @model_validator(mode="after")
+    def _boxes_fit_their_format(self) -> Self:
+        if self.box_format == "none" and self.boxes_uri is not None:
+            raise cross_field_error("box_format", "the format of boxes_uri (something_else, coco, parquet)", "none")
+        if self.box_format != "none" and self.boxes_uri is None:
+            raise cross_field_error("boxes_uri", f"the place of the {self.box_format} boxes", "null")
+        if self.hand_side == "boxes" and self.box_format in ("none", "something_else"):
+            found = f"'boxes', but box_format {self.box_format} tells no side"
+            raise cross_field_error("hand_side", "right, left or both", found)
+        return self
+
+
+class Sharding(WhatConfig):
+    """How the videos are packed into shards, the unit of work, of commit and of resume.
+
+    Hashed because a resumed run subtracts committed shards from the plan: another packing is another plan.
+    """
+
+    target_frames: Count = Field(
+        default=4096,
+        description="Frames a shard aims at; about a hundred Something-Something clips (43 boxed frames each).",
+    )
+    max_video_frames: Count = Field(
+        default=16384,
+        description="A video of more frames is cut into segments of target_frames, judged when all are done.",
+    )
+
+    @model_validator(mode="after")
+    def _a_cut_video_fills_a_shard(self) -> Self:
+        if self.max_video_frames < self.target_frames:
+            expected = f"at least target_frames = {self.target_frames}"
+            raise cross_field_error("max_video_frames", expected, str(self.max_video_frames))
+        return self
+
+
+class Hand(WhatConfig):
+    """The hand model, and the conventions under which its parameters mean a shape."""
+
+    flat_hand_mean: bool = Field(
+        description="Is the predictor's zero pose the flat hand? true: HO-3D and the paper; false: FreiHAND, DexYCB. No"
+        " default: the wrong one bends every finger by the mean pose and raises no error."
+    )
+    model_uri: Uri | None = Field(
+        default=None, description="Your MANO_RIGHT.pkl or .npz; null: hoiray's open hand (CC0)."
+    )
+    tip_set: Literal["ho3d", "ho3d_viewer", "manopth", "freihand", "kypt", "smplx"] = Field(
+        default="ho3d", description="Which vertices are the finger tips. The published sets differ by up to 2 cm."
+    )
+
+
+class Teacher(WhatConfig):
+    """The predictor that labels the videos."""
+
+    predictor: str = Field(
+        pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$", description="Name of the predictor: hoiray's own or a plug-in's."
+    )
+    checkpoint_uri: Uri | None = Field(
+        default=None, description="Weights of the predictor; null: the predictor needs none."
+    )
+    options: dict[OptionName, JsonValue] = Field(
+        default_factory=dict, description="Options of the predictor, passed on as written and checked by it."
+    )
+
+
+class Augmentation(WhatConfig):
+    """Random changes of the crop. The defaults are the ranges of the paper's section 6.1."""
+
+    max_scale_change: float = Field(
+        default=0.2, ge=0.0, lt=1.0, description="The crop's side is multiplied by 1 - x to 1 + x (fraction)."
+    )
+    max_translation_box_sides: Fraction = Field(
+        default=0.1, description="The crop's centre moves by at most this in x and in y, in sides of the crop."
+    )
+    max_rotation_deg: float = Field(
+        default=180.0,
+        ge=0.0,
+        le=180.0,
+        description="In-plane rotation about the crop's centre, to either side, in degrees.",
+    )
+    max_colour_change: Fraction = Field(
+        default=0.1, description="Brightness, contrast and saturation are multiplied by 1 - x to 1 + x (fraction)."
+    )
+    max_hue_change: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=0.5,
+        description="Hue moves by at most this to either side, in turns of the colour circle.",
+    )
+    max_blur_px: float = Field(default=0.0, ge=0.0, le=16.0, description="Gaussian blur of at most this radius, in px.")
+
+
+class Ensemble(Augmentation):
+    """The test-time ensemble: several views of one crop, predicted, undone and averaged (paper, section 5.1).
+
+    The paper says 8 views and no ranges; the defaults are those it trains with. View 0 is never changed, so one view
+    is the plain prediction, and then no spread can be measured. There is no flip: mirroring makes the other hand.
+    """
+
+    num_views: int = Field(default=8, ge=1, le=64, description="Views of every crop, the unchanged one included.")
+    seed: int = Field(
+        default=0, ge=0, lt=2**63, description="Seed of the views, apart from that of calibration and training."
+    )
+
+
+class PaperLimits(WhatConfig):
+    """Limits on the measurements, at the paper's values (section 5.1) unless a field says otherwise.
+
+    A limit of null means: measured and stored, not judged. Where the paper leaves the norm open, ``*_reading``
+    selects it; the defaults are the readings under which the paper's thresholds lie 1 to 2 times above the residual
+    that the released code reaches on its own training data.
+    """
+
+    preset: Literal["paper"] = Field(
+        default="paper", description="paper: these numbers; calibrated: numbers from a file."
+    )
+    min_box_iou: Fraction | None = Field(
+        default=0.6,
+        description="Lowest IoU of the projected mesh's box, clipped to the image, with the given hand box.",
+    )
+    max_reprojection_box_sides: NonNegative | None = Field(
+        default=0.65, description="Largest distance of projected 3D joints to 2D joints, in sides of the hand box."
+    )
+    reprojection_reading: Literal["frobenius", "mean", "max"] = Field(
+        default="frobenius",
+        description="Norm over the 21 joints. frobenius: root of the sum of squares; 0.65 is 0.14 a joint.",
+    )
+    min_bone_length_ratio: NonNegative | None = Field(
+        default=0.1, description="Lowest length of any of the 20 bones, as a ratio to wrist - middle knuckle."
+    )
+    max_joint_angle_deg: float | None = Field(
+        default=90.0,
+        gt=0.0,
+        le=180.0,
+        description="Every bend of a joint must lie in [0, this), in degrees; straight passes.",
+    )
+    max_motion_2d_box_sides: NonNegative | None = Field(
+        default=0.5, description="Largest motion of the 2D joints since the frame before, in sides of its hand box."
+    )
+    motion_2d_reading: Literal["frobenius", "mean", "max"] = Field(
+        default="frobenius",
+        description="Norm over the 21 joints; 0.5 in frobenius is 0.11 box sides a joint and frame.",
+    )
+    max_motion_pose: NonNegative | None = Field(
+        default=0.01,
+        description="Largest change of the pose since the frame before, in the unit of motion_pose_reading.",
+    )
+    motion_pose_reading: Literal[
+        "geodesic_mean_square", "matrix_mean_square", "axis_angle_mean_square", "axis_angle_l2"
+    ] = Field(
+        default="geodesic_mean_square",
+        description="geodesic_mean_square: mean squared angle of 16 joints / 3, in rad^2 (0.01: 10 degrees a joint);"
+        " matrix_mean_square: over 144 matrix entries, in 1; axis_angle_*: over 48 numbers, wraps at pi, in rad^2"
+        " or (l2) rad. Read as l2, 0.01 is 0.14 degrees and passes little but repeated frames.",
+    )
+    max_predecessor_gap_frames: Count = Field(
+        default=1,
+        description="Frame numbers a pair may be apart. 1: consecutive frames only; motion limits are per frame.",
+    )
+    predecessor_rule: Literal["backward", "backward_or_forward"] = Field(
+        default="backward",
+        description="backward: a track's first frame is refused, as in the paper's text; backward_or_forward: a frame"
+        " without predecessor may pass on a smooth pair with its successor.",
+    )
+    predecessor_must_pass_spatial: bool = Field(
+        default=True,
+        description="Does the pair's other frame have to pass the spatial limits, lest two wrong ones agree?",
+    )
+    max_shape_deviation_sigma: NonNegative | None = Field(
+        default=2.0,
+        description="Largest distance of betas to the track's mean, in the track's own standard deviation (population,"
+        " one number for all 10 betas). With 5 frames or fewer it cannot exceed 2.",
+    )
+    max_spread_2d_box_sides: NonNegative | None = Field(
+        default=None,
+        description="Largest spread of the members' 2D joints, in sides of the hand box. Not in the paper.",
+    )
+    max_spread_3d_m: NonNegative | None = Field(
+        default=None,
+        description="Largest spread of the members' 3D joints about the wrist, in metres. Not in the paper.",
+    )
+    max_spread_rotation_deg: float | None = Field(
+        default=None,
+        ge=0.0,
+        le=180.0,
+        description="Largest spread of the members' rotations, in degrees. Not in the paper.",
+    )
+    max_held_sample_score: Fraction | None = Field(
+        default=None, description="Largest evidence that a pose is a repeated one, 0 to 1. Not in the paper."
+    )
+
+    def deviations(self) -> dict[str, object]:
+        """Return the fields that are not the paper's, with their values; a report names them beside 'paper'."""
+        fields = type(self).model_fields
+        return {name: value for name, value in self if value != fields[name].default}
+
+
+class CalibratedLimits(WhatConfig):
+    """Limits that ``hoiray calibrate`` found on labelled data."""
+
+    preset: Literal["calibrated"] = Field(description="paper: the paper's numbers; calibrated: numbers from a file.")
+    uri: Uri = Field(description="The limits file; its digest joins the judge id when a run is planned.")
+
+
+def _preset_of(limits: Any) -> Any:  # noqa: ANN401 - pydantic hands over whatever the file holds
+    """Tell which limits are meant; ``paper`` where nothing is said."""
+    if isinstance(limits, dict):
+        return limits.get("preset", "paper")
+    return getattr(limits, "preset", "paper")
+
+
+Limits = Annotated[
+    Annotated[PaperLimits, Tag("paper")] | Annotated[CalibratedLimits, Tag("calibrated")], Discriminator(_preset_of)
+]
+
+
+class AnnotatedSet(WhatConfig):
+    """A data set with true labels."""
+
+    format: Literal["ho3d_v2", "ho3d_v3", "freihand", "fpha", "dexycb"] = Field(description="Layout on disk.")
+    uri: Uri = Field(description="Root folder of the data set; local or s3://.")
+    split: str = Field(default="train", min_length=1, description="Part of it, by the data set's own name.")
+
+
+class Calibration(WhatConfig):
+    """How limits are found such that accepted labels keep a promise.
+
+    The promise: with probability 1 - ``failure_probability``, at most ``max_bad_fraction`` of the accepted labels are
+    worse than ``max_error_m``.
+    """
+
+    annotated: AnnotatedSet = Field(description="Labelled data that no part of the training has seen.")
+    max_error_m: Positive = Field(default=0.01, description="A label is good up to this PA-MPJPE, in metres.")
+    max_bad_fraction: float = Field(
+        default=0.1, gt=0.0, lt=1.0, description="Largest fraction of the accepted labels that may be worse."
+    )
+    failure_probability: float = Field(
+        default=0.05, gt=0.0, lt=1.0, description="Probability that the promise is broken."
+    )
+    unit: Literal["video", "subject"] = Field(
+        default="video", description="What counts as one independent sample. Never a frame: neighbours are near copies."
+    )
+
+
+class Optimiser(WhatConfig):
+    """Adam with a step schedule, at the paper's values (section 6.1)."""
+
+    learning_rate: Positive = Field(default=1e-4, description="Initial step size of Adam.")
+    weight_decay: NonNegative = Field(
+        default=5e-4, description="L2 penalty; not in the paper, but in the released code."
+    )
+    step_epochs: Count = Field(default=10, description="Epochs between two reductions of the learning rate.")
+    step_factor: float = Field(default=0.7, gt=0.0, le=1.0, description="Factor of every reduction.")
+
+
+class LossWeights(WhatConfig):
+    """Weights of the losses: means over all elements, lengths in metres (released code; the paper's / 1000)."""
+
+    vertices: NonNegative = Field(
+        default=1e4, description="Squared error of the 778 vertices about the wrist, per m^2."
+    )
+    joints_3d: NonNegative = Field(default=1e4, description="Squared error of the 21 joints about the wrist, per m^2.")
+    pose: NonNegative = Field(default=10.0, description="Squared error of the entries of 16 rotation matrices.")
+    shape: NonNegative = Field(default=0.1, description="Squared error of the 10 betas.")
+    joints_2d: NonNegative = Field(
+        default=100.0, description="Squared error of the 21 joints in the unit square of the box."
+    )
+    object_location: NonNegative = Field(
+        default=500.0, description="Absolute error of the control points in the unit square."
+    )
+    object_confidence: NonNegative = Field(
+        default=100.0, description="Absolute error of the control points' confidence."
+    )
+
+
+class Training(WhatConfig):
+    """The student, trained on the union of the annotated set and the accepted labels."""
+
+    annotated: AnnotatedSet = Field(description="The annotated part of the union; it alone supervises the object.")
+    labels_uri: Uri | None = Field(
+        default=None, description="Snapshot of accepted labels; null: the labels of this run."
+    )
+    pseudo_label_fraction: Fraction | None = Field(
+        default=None, description="Fraction of every batch drawn from the labels; null: uniform over the union."
+    )
+    backbone: Literal["resnet50", "efficientnet_lite0", "tiny"] = Field(
+        default="efficientnet_lite0", description="Features under the pyramid. resnet50: the paper's; tiny: for tests."
+    )
+    backbone_weights_uri: Uri | None = Field(
+        default=None, description="Pre-trained weights; null: random initialisation."
+    )
+    contextual_reasoning: Literal["none", "hand", "object", "hand_object"] = Field(
+        default="object", description="Who attends to the region shared by hand and object (paper, Table 2: object)."
+    )
+    crop_size_px: int = Field(
+        default=512, ge=32, le=2048, multiple_of=32, description="Side of the square input, in px."
+    )
+    epochs: Count = Field(default=60, description="Passes over the union.")
+    batch_size: Count = Field(default=24, description="Samples of one optimiser step over all workers together.")
+    optimiser: Optimiser = Field(default=Optimiser(), description="Step sizes and schedule.")
+    loss_weights: LossWeights = Field(default=LossWeights(), description="Weights of the losses.")
+    augmentation: Augmentation = Field(default=Augmentation(), description="Random changes of the training crops.")
+
+
+class RunConfig(WhatConfig):
+    """A run: what is labelled, by whom, judged how, and what is trained on it."""
+
+    name: str = Field(
+        default="run",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$",
+        description="Label of the run in logs and reports. Not hashed: renaming a run changes no row.",
+        json_schema_extra=NOT_HASHED,
+    )
+    output_uri: Uri = Field(
+        description="Where tables and markers go; local or s3://. Not hashed: a copied run keeps its ids.",
+        json_schema_extra=NOT_HASHED,
+    )
+    seed: int = Field(
+        default=0,
+        ge=0,
+        lt=2**63,
+        description="Seed of calibration and training; the ensemble has its own (ensemble.seed).",
+    )
+    videos: Videos = Field(description="What is labelled.")
+    sharding: Sharding = Field(default=Sharding(), description="How the videos are packed into shards.")
+    hand: Hand = Field(description="The hand model and its conventions.")
+    teacher: Teacher = Field(description="The predictor that labels.")
+    ensemble: Ensemble = Field(default=Ensemble(), description="Views of a crop whose predictions are averaged.")
+    limits: Limits = Field(default=PaperLimits(), description="What a prediction must fulfil to become a label.")
+    calibration: Calibration | None = Field(default=None, description="How limits are calibrated; null: they are not.")
+    training: Training | None = Field(default=None, description="The student; null: labels only.")

@@ -1,0 +1,112 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hoiray.config.lint import lint_cluster
+from hoiray.config.load import load_cluster, load_run, parse_cluster, parse_run
+from hoiray.config.what import PaperLimits
+from hoiray.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
+RUN = "output_uri: out\nvideos: {uri: v}\nhand: {flat_hand_mean: true}\nteacher: {predictor: network}\n"
+
+
+def test_the_example_run_file_is_sound() -> None:
+    run = load_run(ROOT / "jobs/label.yaml")
+    assert run.limits == PaperLimits()
+    assert run.ensemble.num_views == 8
+
+
+@pytest.mark.parametrize("name", ["laptop", "gpu-spot"])
+def test_the_example_cluster_files_are_sound(name: str) -> None:
+    assert lint_cluster(load_cluster(ROOT / f"cluster/{name}.yaml")) == []
+
+
+def test_an_override_changes_one_field_and_keeps_its_neighbours() -> None:
+    text = RUN + "ensemble: {num_views: 4, seed: 3}\n"
+    run = parse_run(text, ["ensemble.num_views=2", "limits.min_box_iou=null"])
+    assert (run.ensemble.num_views, run.ensemble.seed) == (2, 3)
+    assert run.limits == PaperLimits(min_box_iou=None)
+
+
+def test_the_last_override_wins() -> None:
+    assert parse_run(RUN, ["seed=1", "seed=2"]).seed == 2
+
+
+def test_an_override_may_open_a_section_that_the_file_leaves_out_or_empty() -> None:
+    assert parse_cluster("head: {num_cpus: 1, memory_gib: 1}", ["pools.judge.max=7"]).pools.judge.max == 7
+    run = parse_run(RUN + "calibration:\n", ["calibration.annotated={format: fpha, uri: d}"])
+    assert run.calibration is not None
+
+
+def test_the_value_of_an_override_may_hold_an_equals_sign() -> None:
+    assert parse_run(RUN, ["videos.uri=s3://b/date=2024"]).videos.uri == "s3://b/date=2024"
+
+
+def test_an_override_replaces_the_origin_of_all_below_it() -> None:
+    with pytest.raises(ConfigError, match=r"^--set hand=\{flat_hand_mean: 3\}: hand.flat_hand_mean: expected true or"):
+        parse_run(RUN, ["hand={flat_hand_mean: 3}"])
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("seed", "expected KEY=VALUE with a dotted key"),
+        ("=1", "expected KEY=VALUE with a dotted key"),
+        ("a..b=1", "expected KEY=VALUE with a dotted key"),
+        ("seed.x=1", "seed: expected a whole number, found a mapping"),
+        ("videos.uri.x=1", "videos.uri holds a value, not a mapping, so 'videos.uri.x' is no key"),
+        ("name=[", "expected a YAML value after '=', found '['"),
+        ("limts.min_box_iou=1", "unknown key 'limts' in run; did you mean 'limits'?"),
+        ("limits.min_box_iou=-1", "limits.min_box_iou: expected a number >= 0.0, found -1."),
+        ("seed=.nan", "expected a finite number, true, false, null or text, found '.nan' as 'float'"),
+    ],
+)
+def test_an_override_that_cannot_be_followed_is_named(override: str, message: str) -> None:
+
+    with pytest.raises(ConfigError) as raised:
+        parse_run(RUN, [override])
+    assert str(raised.value).startswith(f"--set {override}: {message}")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no\.yaml: expected a readable configuration file, found: No such file"):
+        load_run(tmp_path / "no.yaml")
+
+
+def test_a_folder_is_no_configuration_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="expected a readable configuration file, found: Is a directory"):
+        load_cluster(tmp_path)
+
+
+def test_text_that_is_not_utf_8_is_refused_with_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "latin.yaml"
+    path.write_bytes("a: 1\nname: Liège".encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"latin\.yaml:2: expected text in UTF-8, found byte 0xe8; save the file"):
+        load_run(path)
+
+
+def test_a_byte_order_mark_and_windows_line_ends_are_no_matter(tmp_path: Path) -> None:
+    path = tmp_path / "windows.yaml"
+    path.write_bytes(b"\xef\xbb\xbf" + RUN.replace("\n", "\r\n").encode())
+    assert load_run(path) == parse_run(RUN)
+
+
+def test_a_file_without_what_is_required_is_told_all_of_it() -> None:
+    with pytest.raises(ConfigError) as raised:
+        parse_run("seed: 1", source="r.yaml")
+    assert [line.split(":")[2].strip() for line in str(raised.value).splitlines()[1:]] == [
+        "output_uri",
+        "videos",
+        "hand",
+        "teacher",
+    ]
+
+
+def test_reading_configurations_needs_no_heavy_library() -> None:
+    code = "import sys, hoiray.config.load, hoiray.config.lint; print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "hoiray.config.load" in modules
+    assert {"torch", "ray", "numpy", "pyarrow", "cv2", "numba", "scipy"} & set(modules) == set()
