@@ -78,6 +78,37 @@ def hand(
     draw_hand(out=out, model_path=model, cell_px=cell_px)
 
 
+@app.command("inspect")
+def inspect_command(
+    dataset: Annotated[str, typer.Argument(help="Root of a data set, local or s3://.")],
+    out: Annotated[Path | None, typer.Option(help="Contact sheet to write (.png).")] = Path("inspect.png"),
+    count: Annotated[int, typer.Option(help="Samples on the sheet, spread over the set.", min=1, max=100)] = 8,
+    dataset_format: Annotated[
+        str | None, typer.Option("--format", help="ho3d, freihand, fpha, ...; default: told by the files.")
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="The format's own name of a split; default: its first.")] = None,
+    hand_model: Annotated[
+        Path | None, typer.Option(help="The hand model the labels were made with; default: hoiray's open hand.")
+    ] = None,
+    max_samples: Annotated[
+        int, typer.Option(help="Samples to read for the counts, spread over the set.", min=1)
+    ] = 2000,
+) -> None:
+    """Check a data set, count what is in it, and draw its annotations over its images."""
+    from hoiray.cli.inspect import inspect_dataset
+
+    status = inspect_dataset(
+        dataset,
+        out=out,
+        count=count,
+        dataset_format=dataset_format,
+        split=split,
+        hand_model=hand_model,
+        max_samples=max_samples,
+    )
+    raise typer.Exit(status)
+
+
 @config_app.command("check")
 def config_check(
     run: Annotated[Path, typer.Argument(help="Run file: what to do.")],

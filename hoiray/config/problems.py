@@ -105,7 +105,8 @@ def _wrong_value(details: ErrorDetails, path: KeyPath, model: type[Config], root
         found = context["tag"] if details["type"] == "union_tag_invalid" else details["input"]
         expected = _EXPECTED.get(details["type"], details["msg"]).format(**context)
         what = f"expected {expected}, found {show_value(found)}{_hint(details, found)}"
-    return f"{_dotted(path) or root_name}: {what}. {_description(model, path)}".rstrip()
+    stop = "" if what.endswith("?") else "."
+    return f"{_dotted(path) or root_name}: {what}{stop} {_description(model, path)}".rstrip()
 
 
 def _hint(details: ErrorDetails, found: object) -> str:
