@@ -62,7 +62,7 @@ def test_an_unknown_choice_is_answered_with_the_nearest() -> None:
         .splitlines()[-1]
         .endswith(
             "hand.tip_set: expected one of 'ho3d', 'ho3d_viewer', 'manopth', 'freihand', 'kypt' or 'smplx',"
-            " found 'ho3d_viewr'; did you mean 'ho3d_viewer'?."
+            " found 'ho3d_viewr'; did you mean 'ho3d_viewer'?"
             " Which vertices are the finger tips. The published sets differ by up to 2 cm."
         )
     )
@@ -71,7 +71,7 @@ def test_an_unknown_choice_is_answered_with_the_nearest() -> None:
 def test_an_unknown_preset_is_answered_at_its_own_line() -> None:
     assert message_of("limits:\n  min_box_iou: 0.5\n  preset: papper\n") == (
         "jobs/label.yaml:7: limits.preset: expected one of 'paper', 'calibrated', found 'papper';"
-        " did you mean 'paper'?. paper: these numbers; calibrated: numbers from a file."
+        " did you mean 'paper'? paper: these numbers; calibrated: numbers from a file."
     )
 
 
