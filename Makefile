@@ -42,7 +42,7 @@ format: $(READY)  ## put the code into the house's format
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-schemas: $(READY)  ## write schemas/*.json from hoiray/schema.py
+schemas: $(READY)  ## write schemas/*.json from hoiray/schema
 	@$(BIN)/python scripts/write_schemas.py
 
 bench: $(READY)  ## the benchmarks

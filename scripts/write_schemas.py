@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from hoiray.schema import published_schemas
+from hoiray.schema.publish import published_schemas
 
 SCHEMAS = Path(__file__).parents[1] / "schemas"
 
