@@ -1,0 +1,284 @@
+"""Reader of HO-3D v2 and v3, as published; the facts of the format are in :mod:`hoiray.datasets.formats.ho3d`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hoiray.datasets.conventions import Conventions
+from hoiray.datasets.formats import ho3d as facts
+from hoiray.datasets.image_files import read_rgb
+from hoiray.datasets.intrinsics import require_intrinsics
+from hoiray.datasets.json_files import read_numbers
+from hoiray.datasets.meshes import read_object_model
+from hoiray.datasets.opening import check_opened, require_count, require_split
+from hoiray.datasets.pickles import finite_array, read_meta, require_keys
+from hoiray.datasets.sample import (
+    FloatArray,
+    HandAnnotation,
+    ManoParameters,
+    Masks,
+    ObjectAnnotation,
+    ObjectModel,
+    Sample,
+)
+from hoiray.errors import ContractError, InputError, describe
+from hoiray.geometry.transforms import points_opengl_to_opencv
+from hoiray.hand.load import HandArrays
+from hoiray.io.store import Store
+
+CONVENTIONS: Final = Conventions(
+    joint_order=facts.JOINT_ORDER,
+    axes="opengl",
+    orientation_axes="opengl",
+    flat_hand_mean=facts.FLAT_HAND_MEAN,
+    tip_set=facts.TIP_SET,
+)
+
+MAX_EVALUATION_WRIST_ERROR_M: Final = 0.01
+"""The evaluation metas hold the wrist, `evaluation_xyz.json` the joints of the same frames: they agree to rounding."""
+
+
+@dataclass(frozen=True, eq=False)
+class Ho3dDataset:
+    """An opened HO-3D split. Only frames of the published list are samples; the folders hold unannotated ones too.
+
+    Attributes:
+        store: the root.
+        version: v2 or v3.
+        split: `train` or `evaluation`.
+        frames: (sequence, four-digit frame) of each sample.
+        evaluation_joints: (N, 21, 3) simple order, OpenCV axes, where `evaluation_xyz.json` is there.
+        evaluation_vertices: (N, 778, 3) OpenCV axes, float32, where `evaluation_verts.json` is there.
+    """
+
+    store: Store
+    version: facts.Version
+    split: facts.Split
+    frames: tuple[tuple[str, str], ...]
+    evaluation_joints: FloatArray | None = None
+    evaluation_vertices: FloatArray | None = None
+
+    @classmethod
+    def open(
+        cls,
+        uri: str,
+        split: facts.Split = "train",
+        *,
+        version: str | None = None,
+        hand: HandArrays | None = None,
+        with_vertices: bool = True,
+        check: bool = True,
+    ) -> "Ho3dDataset":
+        """Open and check a split.
+
+        Args:
+            uri: the folder that holds `train.txt`, local or on S3.
+            split: which list.
+            version: `ho3d_v2` or `ho3d_v3`; None finds out by the suffix of the images.
+            hand: the model the labels were made with (MANO), for finer checks.
+            with_vertices: read `evaluation_verts.json` where it is there (188 MB in memory for v3).
+            check: False leaves the checks out, for a worker that opens what its driver has checked.
+
+        Raises:
+            ContractError: the files are not an HO-3D of this split, or break its conventions.
+            InputError: the list is missing.
+        """
+        require_split(split, facts.SPLITS, name="HO-3D")
+        store = Store.open(uri)
+        frames = read_frame_list(store, facts.list_key(split))
+        found = _version_of(store, split, frames) if version is None else facts.VERSIONS[version]
+        joints, vertices = None, None
+        if split == "evaluation":
+            joints, vertices = _evaluation_labels(store, len(frames), with_vertices)
+        dataset = cls(store, found, split, frames, joints, vertices)
+        if check:
+            check_opened(dataset, store, CONVENTIONS, hand=hand, image_size_wh=facts.IMAGE_SIZE_WH)
+        return dataset
+
+    @property
+    def name(self) -> str:
+        """`ho3d_v2` or `ho3d_v3`."""
+        return self.version.name
+
+    def __len__(self) -> int:
+        """Lines of the list."""
+        return len(self.frames)
+
+    def sample(self, index: int) -> Sample:
+        """Read the meta of a listed frame.
+
+        Raises:
+            InputError: it is missing, damaged, lacks a key, holds a number that is not finite, or has no object pose,
+                which marks frames that were never annotated.
+        """
+        sequence, frame = self.frames[index]
+        key = facts.meta_key(self.split, sequence, frame)
+        name = self.store.url(key)
+        meta = read_meta(self.store, key)
+        require_keys(meta, facts.TRAIN_META_KEYS if self.split == "train" else facts.EVALUATION_META_KEYS, name=name)
+        recording_id, camera_id = facts.recording_of_sequence(sequence)
+        K = require_intrinsics(finite_array(meta, "camMat", (3, 3), name=name), facts.IMAGE_SIZE_WH, name=name)
+        is_train = self.split == "train"
+        return Sample(
+            sample_id=f"{sequence}/{frame}",
+            recording_id=recording_id,
+            subject_id=facts.subject_of_sequence(sequence),
+            camera_id=camera_id,
+            frame_index=int(frame),
+            image_key=facts.image_key(self.version.name, self.split, sequence, frame),
+            K=K,
+            hands=(_train_hand(meta, name) if is_train else self._evaluation_hand(meta, name, index),),
+            objects=(_object(meta, name),),
+        )
+
+    def image(self, sample: Sample) -> NDArray[np.uint8]:
+        """Read the colour image, (480, 640, 3).
+
+        Raises:
+            InputError: it is missing, truncated or of another size.
+        """
+        return read_rgb(self.store, sample.image_key, size_wh=facts.IMAGE_SIZE_WH)
+
+    def depth_m(self, sample: Sample) -> NDArray[np.float32]:
+        """Read the depth, (480, 640) metres, NaN where the sensor saw none.
+
+        Raises:
+            InputError: it is missing, truncated or of another size.
+        """
+        sequence, frame = sample.sample_id.split("/")
+        key = facts.depth_key(self.split, sequence, frame)
+        return facts.decode_depth(read_rgb(self.store, key, size_wh=facts.IMAGE_SIZE_WH))
+
+    def masks(self, sample: Sample) -> Masks | None:
+        """Read the segmentation, a separate download, where it was unpacked; half-size ones are doubled."""
+        sequence, frame = sample.sample_id.split("/")
+        places = [p.format(split=self.split, sequence=sequence, frame=frame) for p in facts.SEGMENTATION_KEYS]
+        key = next((place for place in places if self.store.exists(place)), None)
+        if key is None:
+            return None
+        image = read_rgb(self.store, key)
+        width, height = facts.IMAGE_SIZE_WH
+        factor = height // image.shape[0]
+        if factor < 1 or image.shape[:2] != (height // factor, width // factor):
+            expected, found = f"{width} x {height} px or half of it", f"{image.shape[1]} x {image.shape[0]} px"
+            fix = "Use the published maps."
+            raise InputError(describe(what=self.store.url(key), expected=expected, found=found, fix=fix))
+        hand, target = facts.decode_segmentation(np.kron(image, np.ones((factor, factor, 1), dtype=np.uint8)))
+        return Masks(hand=hand, objects={sample.objects[0].name: target})
+
+    def object_model(self, name: str) -> ObjectModel | None:
+        """Read the YCB model, where `models/` lies below the same root."""
+        keys = (facts.object_mesh_key(name),)
+        return read_object_model(self.store, name, points_key=facts.object_points_key(name), mesh_keys=keys)
+
+    def _evaluation_hand(self, meta: Mapping[str, Any], name: str, index: int) -> HandAnnotation:
+        stored = np.asarray(meta["handJoints3D"])
+        # a copy of the evaluation labels inside the metas is possible since they are public
+        shape = (21, 3) if stored.shape == (21, 3) else (3,)
+        wrist = points_opengl_to_opencv(finite_array(meta, "handJoints3D", shape, name=name).reshape(-1, 3)[0])
+        joints = None if self.evaluation_joints is None else _finite(self.evaluation_joints[index], name)
+        vertices = None if self.evaluation_vertices is None else _finite(self.evaluation_vertices[index], name)
+        if joints is not None and np.linalg.norm(joints[0] - wrist) > MAX_EVALUATION_WRIST_ERROR_M:
+            expected = f"the wrist of entry {index} of {facts.EVALUATION_JOINTS_KEY}"
+            found = f"one {np.linalg.norm(joints[0] - wrist):.3f} m from it"
+            fix = "The two files are of different frames, axes, units or joint orders."
+            raise InputError(describe(what=name, expected=expected, found=found, fix=fix))
+        return HandAnnotation(
+            is_right=True,
+            joints_3d=joints,
+            wrist_3d=wrist,
+            vertices=vertices,
+            bbox_xyxy=finite_array(meta, "handBoundingBox", (4,), name=name),
+            tip_set=None if joints is None else facts.TIP_SET,
+        )
+
+
+def read_frame_list(store: Store, key: str) -> tuple[tuple[str, str], ...]:
+    """Read the (sequence, four-digit frame) pairs of a list such as `train.txt`.
+
+    Raises:
+        InputError: the file is missing.
+        ContractError: a line is no `SEQ/0000`, or occurs twice.
+    """
+    frames: list[tuple[str, str]] = []
+    for number, line in enumerate(store.read(key).decode("utf-8", errors="replace").splitlines(), start=1):
+        if not line.strip():
+            continue
+        parsed = facts.parse_sample_line(line)
+        if parsed is None:
+            what = f"{store.url(key)}, line {number}"
+            fix = "Use the published list."
+            raise ContractError(describe(what=what, expected="SEQUENCE/0000", found=repr(line), fix=fix))
+        frames.append(parsed)
+    if len(set(frames)) != len(frames):
+        twice = next(frame for frame in frames if frames.count(frame) > 1)
+        found = f"{'/'.join(twice)} more than once"
+        fix = "Use the published list."
+        raise ContractError(describe(what=store.url(key), expected="each frame once", found=found, fix=fix))
+    return tuple(frames)
+
+
+def _version_of(store: Store, split: facts.Split, frames: tuple[tuple[str, str], ...]) -> facts.Version:
+    for sequence, frame in frames[:3]:
+        for version in facts.VERSIONS.values():
+            if store.exists(facts.image_key(version.name, split, sequence, frame)):
+                return version
+    looked_for = " or ".join(facts.image_key(name, split, *frames[0]) for name in facts.VERSIONS) if frames else "none"
+    fix = "Unpack the images, or name the version."
+    what = f"HO-3D at {store.uri}"
+    raise ContractError(describe(what=what, expected=f"images such as {looked_for}", found="neither", fix=fix))
+
+
+def _evaluation_labels(
+    store: Store, num_frames: int, with_vertices: bool
+) -> tuple[FloatArray | None, FloatArray | None]:
+    joints, vertices = None, None
+    if store.exists(facts.EVALUATION_JOINTS_KEY):
+        stored = read_numbers(store, facts.EVALUATION_JOINTS_KEY, (21, 3))
+        what = store.url(facts.EVALUATION_JOINTS_KEY)
+        require_count(len(stored), num_frames, what=what, expected_from="evaluation.txt")
+        joints = facts.joints_from_file(stored)
+    if with_vertices and store.exists(facts.EVALUATION_VERTICES_KEY):
+        stored = read_numbers(store, facts.EVALUATION_VERTICES_KEY, (778, 3), dtype=np.float32)
+        what = store.url(facts.EVALUATION_VERTICES_KEY)
+        require_count(len(stored), num_frames, what=what, expected_from="evaluation.txt")
+        vertices = points_opengl_to_opencv(stored)
+    return joints, vertices
+
+
+def _train_hand(meta: Mapping[str, Any], name: str) -> HandAnnotation:
+    stored = finite_array(meta, "handJoints3D", (21, 3), name=name)
+    transl = finite_array(meta, "handTrans", (3,), name=name)
+    # The wrist is handTrans + J0(betas), so the labels themselves tell J0, whatever model is at hand.
+    mano: ManoParameters = facts.mano_from_file(
+        finite_array(meta, "handPose", (48,), name=name),
+        transl,
+        finite_array(meta, "handBeta", (10,), name=name),
+        stored[0] - transl,
+    )
+    return HandAnnotation(is_right=True, mano=mano, joints_3d=facts.joints_from_file(stored), tip_set=facts.TIP_SET)
+
+
+def _object(meta: Mapping[str, Any], name: str) -> ObjectAnnotation:
+    if meta["objRot"] is None or meta["objTrans"] is None:
+        found, fix = "None: a frame that was never annotated", "Use the published list, which leaves such frames out."
+        raise InputError(describe(what=f"{name}, 'objRot'", expected="an object pose", found=found, fix=fix))
+    if not isinstance(meta["objName"], str):
+        found = f"a {type(meta['objName']).__name__}"
+        fix = "Restore the file."
+        raise InputError(describe(what=f"{name}, 'objName'", expected="a name", found=found, fix=fix))
+    pose = facts.object_pose_from_file(
+        finite_array(meta, "objRot", (3,), name=name), finite_array(meta, "objTrans", (3,), name=name)
+    )
+    return ObjectAnnotation(name=meta["objName"], T_cam_obj=pose)
+
+
+def _finite(values: FloatArray, name: str) -> FloatArray:
+    if not np.all(np.isfinite(values)):
+        fix = "Leave this sample out or restore the evaluation labels."
+        found = "NaN or infinity in its evaluation labels"
+        raise InputError(describe(what=name, expected="finite numbers", found=found, fix=fix))
+    return values
