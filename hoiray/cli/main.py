@@ -78,6 +78,34 @@ def hand(
     draw_hand(out=out, model_path=model, cell_px=cell_px)
 
 
+@app.command()
+def synth(
+    domain: Annotated[str, typer.Argument(help="lab, wild, ego or studio.")],
+    out: Annotated[str, typer.Option(help="Where to: an empty folder, or s3://bucket/prefix.")],
+    size: Annotated[str, typer.Option(help="tiny, small or medium.")] = "tiny",
+    seed: Annotated[int, typer.Option(help="Same seed, same bytes.", min=0)] = 0,
+    formats: Annotated[
+        list[str] | None, typer.Option("--format", help="May be repeated; default: the domain's own format.")
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Recordings made at once; more than one starts Ray.", min=1)] = 1,
+    resume: Annotated[bool, typer.Option(help="Continue a run that was stopped.")] = False,
+    ray_address: Annotated[str | None, typer.Option(help="A Ray cluster to use.")] = None,
+) -> None:
+    """Make a synthetic data set with perfect truth, in a real data set's format."""
+    from hoiray.cli.synth import run_synth
+
+    run_synth(
+        domain=domain,
+        out=out,
+        size=size,
+        seed=seed,
+        formats=formats or [],
+        workers=workers,
+        resume=resume,
+        ray_address=ray_address,
+    )
+
+
 @app.command("inspect")
 def inspect_command(
     dataset: Annotated[str, typer.Argument(help="Root of a data set, local or s3://.")],
