@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hoiray.datasets.sample import AnnotatedDataset, DeadLetter, HandAnnotation, ObjectAnnotation, ObjectModel, Sample
 from hoiray.errors import InputError
-from hoiray.geometry.boxes import from_points
+from hoiray.geometry.boxes import from_points, intersection, iou
 from hoiray.geometry.cameras import project_points
 from hoiray.geometry.crops import apply_affine, crop_affine
 from hoiray.geometry.transforms import transform_points
@@ -33,7 +33,9 @@ UNKNOWN_COLOUR: Final[Colour] = (120, 120, 120)
 OBJECT_COLOUR: Final[Colour] = (0, 158, 115)
 CLOSE_UP_MARGIN: Final = 1.35
 """Side of the close-up, in sides of what is annotated."""
+MIN_REGION_PX: Final = 2.0
 MESH_OPACITY: Final = 0.6
+_OUTSIDE: Final = (245, 245, 245)
 _COLUMNS: Final = ("frame, boxes", "close-up", "meshes", "outlines, joints")
 _CONTROL_BOX_EDGES: Final = (
     (0, 1),
@@ -107,7 +109,7 @@ def _cells(
     side = max(box[2] - box[0], box[3] - box[1]) * CLOSE_UP_MARGIN
     A = crop_affine((box[:2] + box[2:]) / 2, side, 0.0, out_size_px=cell_px)
     flags = cv2.INTER_AREA if side > cell_px else cv2.INTER_LINEAR
-    close = np.asarray(cv2.warpAffine(image, A[:2], (cell_px, cell_px), flags=flags), np.uint8)
+    close = np.asarray(cv2.warpAffine(image, A[:2], (cell_px, cell_px), flags=flags, borderValue=_OUTSIDE), np.uint8)
     drawables = [] if sample.K is None else [*_hand_drawables(sample, hand), *_object_drawables(dataset, sample)]
     if not drawables or sample.K is None:
         return [frame, close, None, _with_joints(close, sample, A)]
@@ -116,17 +118,29 @@ def _cells(
 
 
 def region_of_interest(sample: Sample, width: int, height: int) -> FloatArray | None:
-    """The (4,) box around everything annotated in the image, clipped to it; None where nothing is."""
-    points = [_points_2d(hand, sample.K) for hand in sample.hands] + [_object_points(item) for item in sample.objects]
-    seen = [part for part in points if part is not None]
-    if not seen:
-        return None
-    stacked = np.concatenate(seen)
-    stacked = stacked[np.isfinite(stacked).all(axis=1)]
-    if not len(stacked):
-        return None
-    box = np.clip(from_points(stacked), [0, 0, 0, 0], [width - 1, height - 1, width - 1, height - 1])
-    return box if min(box[2] - box[0], box[3] - box[1]) >= 2 else None
+    """The (4,) box around the hands and what they touch, clipped to the image.
+
+    Objects apart from every hand are left out where there is a hand: they would make it small. None where nothing is
+    annotated within the image.
+    """
+    image_box = np.array([0.0, 0.0, width - 1.0, height - 1.0])
+    hands = _boxes_in_view([_points_2d(hand, sample.K) for hand in sample.hands], image_box)
+    objects = _boxes_in_view([_object_points(item) for item in sample.objects], image_box)
+    touched = [box for box in objects if any(iou(box, hand) > 0 for hand in hands)]
+    boxes = hands + touched if hands else objects
+    return from_points(np.concatenate(boxes).reshape(-1, 2)) if boxes else None
+
+
+def _boxes_in_view(parts: Sequence[FloatArray | None], image_box: FloatArray) -> list[FloatArray]:
+    """The (4,) box around each set of points, cut to the image; what is not in it is left out."""
+    boxes = []
+    for points in parts:
+        seen = points[np.isfinite(points).all(axis=1)] if points is not None else np.zeros((0, 2))
+        if len(seen):
+            box, is_empty = intersection(from_points(seen), image_box)
+            if not is_empty and min(box[2] - box[0], box[3] - box[1]) >= MIN_REGION_PX:
+                boxes.append(np.asarray(box))
+    return boxes
 
 
 def _points_2d(hand: HandAnnotation, K: FloatArray | None) -> FloatArray | None:
@@ -207,6 +221,11 @@ def _overlay(close: Image, drawables: Sequence[Drawable], K: FloatArray) -> tupl
 
 
 def _with_joints(close: Image, sample: Sample, A: FloatArray) -> Image:
+    boxes = [(hand.bbox_xyxy, colour_of(hand)) for hand in sample.hands]
+    boxes += [(item.bbox_xyxy, OBJECT_COLOUR) for item in sample.objects]
+    for box, colour in boxes:
+        if box is not None:
+            close = draw_box(close, apply_affine(A, box.reshape(2, 2)).ravel(), colour, thickness_px=1)
     for item in sample.objects:
         if item.control_points_2d_px is not None:
             close = _draw_control_box(close, apply_affine(A, item.control_points_2d_px))
@@ -254,14 +273,14 @@ def _letterboxed(image: Image, cell_px: int) -> Image:
     scale = cell_px / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     small = cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    cell = np.full((cell_px, cell_px, 3), 245, np.uint8)
+    cell = np.full((cell_px, cell_px, 3), _OUTSIDE, np.uint8)
     top, left = (cell_px - size[1]) // 2, (cell_px - size[0]) // 2
     cell[top : top + size[1], left : left + size[0]] = small
     return cell
 
 
 def _dead_cells(letter: DeadLetter, cell_px: int) -> list[Image | None]:
-    cell = np.full((cell_px, cell_px, 3), 245, np.uint8)
+    cell = np.full((cell_px, cell_px, 3), _OUTSIDE, np.uint8)
     words = f"dead letter ({letter.stage}): {letter.reason}".split(" ")
     line, y = "", 18.0
     for word in [*words, ""]:

@@ -125,3 +125,13 @@ def test_a_dead_letter_takes_a_row_and_says_why(model: HandModel) -> None:
     letters = contact_sheet._dead_cells(DeadLetter("k", "s", "reason " * 20), 120)[0]
     assert letters is not None
     assert (letters < 200).any()
+
+
+def test_the_close_up_follows_the_hands_and_what_they_touch() -> None:
+    hand = HandAnnotation(None, bbox_xyxy=np.array([100.0, 100.0, 140.0, 150.0]))
+    held = ObjectAnnotation("0001", bbox_xyxy=np.array([130.0, 120.0, 180.0, 160.0]))
+    apart = ObjectAnnotation("0002", bbox_xyxy=np.array([280.0, 200.0, 330.0, 230.0]))
+    sample = Sample("x", "r", None, None, 0, "x.png", None, (hand,), (held, apart))
+    np.testing.assert_allclose(contact_sheet.region_of_interest(sample, 320, 240), [100, 100, 180, 160])
+    without_hand = replace(sample, hands=())
+    np.testing.assert_allclose(contact_sheet.region_of_interest(without_hand, 320, 240), [130, 120, 319, 230])
