@@ -85,3 +85,13 @@ def test_clutter_is_away_from_the_middle_and_apart() -> None:
     assert np.linalg.norm(places, axis=1).min() >= 0.2
     apart = np.linalg.norm(places[:, None] - places[None], axis=2)[np.triu_indices(3, 1)]
     assert apart.min() > 0.16
+
+
+def test_an_object_that_would_put_the_hand_into_the_table_is_stood_otherwise() -> None:
+    """Held below its foot, a can is not left upright, however well the forearm would then point."""
+    T_obj_hand = np.eye(4)
+    T_obj_hand[:3, 3] = [0.0, 0.0, -0.08]
+    points = np.array([[0.09, 0.0, 0.0], [-0.08, 0.0, 0.0]])
+    T = stand_for_grasp(CAN, T_obj_hand, hand_points=points, side=1, person=PERSON, rng=np.random.default_rng(0))
+    T_world_hand = T @ T_obj_hand
+    assert (points @ T_world_hand[1, :3] + T_world_hand[1, 3]).min() > 0.0
