@@ -27,11 +27,11 @@ NUM_CHECKED: Final = 24
 """Annotations looked at when a set is opened: enough for medians, a second of reading."""
 
 PALM_RANGE_M: Final = (0.05, 0.20)
-"""Wrist to middle knuckle. MANO's shape space gives 0.076 to 0.117 m over 2000 random hands of +-3 sigma; children and
-sensors widen it. No other common unit falls into the range."""
+"""Wrist to middle knuckle. 2000 random shapes of the open hand gave 0.076 to 0.117 m; children and sensors widen it. No
+other common unit falls into the range."""
 
 _UNITS: Final[Mapping[str, float]] = MappingProxyType(
-    {"millimetres": 1e-3, "centimetres": 1e-2, "hand lengths or decimetres": 1e-1, "kilometres": 1e3}
+    {"millimetres": 1e-3, "centimetres": 1e-2, "decimetres": 1e-1, "kilometres": 1e3}
 )
 
 MIN_WRIST_DISTANCE_M: Final = 0.02

@@ -21,7 +21,7 @@ class Conventions:
         tip_set: whose vertices the tips are; None where they are none.
         unit: of 3D joints.
         joints_are_regressed: the chain's joints are MANO's regressor applied to the *posed* vertices (FreiHAND), not
-            the joints of the kinematic chain. In a closed hand the two differ by 6 mm.
+            the joints of the kinematic chain. In closed hands the two differ by 10 mm.
         mano_transl_is_stored: False where the reader itself derives the translation from the joints.
     """
 

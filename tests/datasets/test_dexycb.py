@@ -1,4 +1,5 @@
 import io
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -280,3 +281,9 @@ def test_a_folder_without_subjects_is_refused(tmp_path: Path) -> None:
     (tmp_path / "calibration").mkdir()
     with pytest.raises(ContractError, match="folders such as 20200709-subject-01"):
         DexYcbDataset.open(str(tmp_path))
+
+
+def test_an_opened_set_travels_to_a_worker(tmp_path: Path) -> None:
+    dataset = DexYcbDataset.open(str(write(tmp_path)), hand=files.arrays())
+    expected = dataset.sample(1)
+    assert pickle.loads(pickle.dumps(dataset)).sample(1).sample_id == expected.sample_id

@@ -1,3 +1,4 @@
+import pickle
 from pathlib import Path
 
 import dataset_files as files
@@ -103,6 +104,15 @@ def test_bad_sequences_are_left_out_and_absent_ones_told(tmp_path: Path) -> None
     assert [one.name for one in test.sequences] == ["Subject_4/put_salt/3"]
 
 
+def test_samples_run_through_the_sequences_without_a_gap(tmp_path: Path) -> None:
+    write(tmp_path)
+    files.put(tmp_path / "Hand_pose_annotation_v1/Subject_1/put_salt/2/skeleton.txt", skeleton())
+    dataset = FphaDataset.open(str(tmp_path))
+    names = [dataset.sample(i).sample_id for i in range(len(dataset))]
+    expected = [f"Subject_1/{name}/{n:04d}" for name in ("pour_juice_bottle/1", "put_salt/2") for n in FRAMES]
+    assert names == expected
+
+
 def test_the_second_release_is_read_too(tmp_path: Path) -> None:
     write(tmp_path)
     for folder in ("Hand_pose_annotation_v1", "Object_6D_pose_annotation_v1"):
@@ -182,3 +192,9 @@ def test_a_missing_split_file_or_image_is_named(tmp_path: Path) -> None:
     files.put(tmp_path / "data_split_action_recognition.txt", "nothing\n")
     with pytest.raises(ContractError, match="expected train sequences, found none"):
         FphaDataset.open(str(tmp_path))
+
+
+def test_an_opened_set_travels_to_a_worker(tmp_path: Path) -> None:
+    dataset = FphaDataset.open(str(write(tmp_path)))
+    expected = dataset.sample(1)
+    assert pickle.loads(pickle.dumps(dataset)).sample(1).sample_id == expected.sample_id

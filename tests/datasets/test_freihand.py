@@ -1,3 +1,4 @@
+import pickle
 from pathlib import Path
 
 import dataset_files as files
@@ -171,3 +172,9 @@ def test_missing_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "training_xyz.json").write_bytes((tmp_path / "training_xyz.json").read_bytes()[:-30])
     with pytest.raises(ContractError, match=r"training_xyz\.json, byte \d+: expected a complete value"):
         FreiHandDataset.open(str(tmp_path))
+
+
+def test_an_opened_set_travels_to_a_worker(tmp_path: Path) -> None:
+    dataset = FreiHandDataset.open(str(write(tmp_path)), hand=files.arrays())
+    expected = dataset.sample(1)
+    assert pickle.loads(pickle.dumps(dataset)).sample(1).sample_id == expected.sample_id

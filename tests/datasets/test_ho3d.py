@@ -1,3 +1,4 @@
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -5,11 +6,13 @@ from typing import Any
 import dataset_files as files
 import numpy as np
 import pytest
+from s3_server import S3Server
 
 from hoiray.datasets.ho3d import Ho3dDataset
 from hoiray.datasets.iterate import iterate
 from hoiray.datasets.sample import DeadLetter
 from hoiray.errors import ContractError, InputError
+from hoiray.io.store import Store
 
 N = 6
 LINES = ["ABF10/0000", "ABF10/0003", "ABF14/0000", "SMu1/0007", "QQ1/0001", "QQ1/0002"]
@@ -85,6 +88,22 @@ def test_a_training_set_is_read_in_opencv_axes(tmp_path: Path) -> None:
         )
         np.testing.assert_allclose(hand.mano.hand_pose, hands.hand_pose[i], atol=1e-12)
         np.testing.assert_allclose(sample.K, K)
+
+
+@pytest.mark.s3
+def test_it_is_read_from_s3_as_from_a_folder(s3_environment: S3Server, tmp_path: Path) -> None:
+    local, remote = Store.open(write(tmp_path)), Store.open(f"{s3_environment.uri}/ho3d")
+    for key in local.list():
+        remote.write(key, local.read(key))
+    dataset = Ho3dDataset.open(remote.uri, hand=files.arrays())
+    assert len(dataset) == N
+    np.testing.assert_allclose(dataset.sample(5).hands[0].joints_3d, truth().joints[5], atol=1e-9)
+    assert dataset.image(dataset.sample(5)).shape == (480, 640, 3)
+
+
+def test_an_opened_set_travels_to_a_worker(tmp_path: Path) -> None:
+    dataset = pickle.loads(pickle.dumps(Ho3dDataset.open(str(write(tmp_path)))))
+    assert dataset.sample(3).sample_id == LINES[3]
 
 
 def test_the_object_keeps_its_own_frame(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import pickle
 from pathlib import Path
 
 import dataset_files as files
@@ -114,3 +115,9 @@ def test_numbers_that_are_none_and_missing_files_are_named(tmp_path: Path) -> No
     (tmp_path / "train_obj.json").unlink()
     with pytest.raises(InputError, match=r"train_obj\.json"):
         Ho3dProcessedDataset.open(str(tmp_path))
+
+
+def test_an_opened_set_travels_to_a_worker(tmp_path: Path) -> None:
+    dataset = Ho3dProcessedDataset.open(str(write(tmp_path)), hand=files.arrays())
+    expected = dataset.sample(1)
+    assert pickle.loads(pickle.dumps(dataset)).sample(1).sample_id == expected.sample_id

@@ -6,7 +6,7 @@ import pytest
 from checked_samples import LIKE_HO3D, N, problem_of, samples
 
 from hoiray.datasets.annotation_checks import first_problem
-from hoiray.datasets.parameter_checks import parameter_problem
+from hoiray.datasets.parameter_checks import parameter_problem, tip_problem
 from hoiray.hand.joints import TIP_SETS
 from hoiray.hand.load import mirror_hand_arrays
 
@@ -75,13 +75,21 @@ def test_a_flipped_translation_is_refused(hands: files.Hands) -> None:
 
 
 @pytest.mark.parametrize("with_vertices", [True, False])
-@pytest.mark.parametrize("true", [name for name in TIP_SETS if name != "ho3d"])
-def test_other_tip_vertices_are_named(true: str, with_vertices: bool) -> None:
+@pytest.mark.parametrize(("declared", "true"), [(a, b) for a in TIP_SETS for b in TIP_SETS if a != b])
+def test_other_tip_vertices_are_named(declared: str, true: str, with_vertices: bool) -> None:
     hands = files.hands(N, tip_set=true)
-    problem = problem_of(samples(hands, with_vertices=with_vertices))
+    made = [sample.hands[0] for sample in samples(hands, with_vertices=with_vertices)]
+    problem = tip_problem(made, dataclasses.replace(LIKE_HO3D, tip_set=declared), files.arrays())
     assert problem is not None
     assert problem.subject == "finger tips"
     assert f"'{true}' (0.0 mm)" in problem.looks_like
+
+
+def test_a_left_hand_has_the_tips_of_the_left_set() -> None:
+    left = files.hands(N, tip_set="manopth", is_right=False)
+    made = [sample.hands[0] for sample in samples(left, is_right=False)]
+    conventions = dataclasses.replace(LIKE_HO3D, tip_set="manopth")
+    assert tip_problem(made, conventions, files.arrays()) is None
 
 
 def test_sensors_are_no_tip_vertices(hands: files.Hands) -> None:

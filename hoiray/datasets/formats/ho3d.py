@@ -80,18 +80,19 @@ class Version:
     Attributes:
         name: as `AnnotatedDataset.name`.
         image_suffix: of the colour images.
-        num_samples: published lines of each list.
+        num_train, num_evaluation: published lines of the lists.
     """
 
     name: str
     image_suffix: str
-    num_samples: Mapping[Split, int]
+    num_train: int
+    num_evaluation: int
 
 
 VERSIONS: Final[Mapping[str, Version]] = MappingProxyType(
     {
-        "ho3d_v2": Version("ho3d_v2", "png", MappingProxyType({"train": 66_034, "evaluation": 11_524})),
-        "ho3d_v3": Version("ho3d_v3", "jpg", MappingProxyType({"train": 83_325, "evaluation": 20_137})),
+        "ho3d_v2": Version("ho3d_v2", "png", num_train=66_034, num_evaluation=11_524),
+        "ho3d_v3": Version("ho3d_v3", "jpg", num_train=83_325, num_evaluation=20_137),
     }
 )
 

@@ -9,8 +9,9 @@ from hoiray.datasets.sample import ManoParameters
 
 
 def test_published_counts() -> None:
-    assert ho3d.VERSIONS["ho3d_v2"].num_samples == {"train": 66_034, "evaluation": 11_524}
-    assert ho3d.VERSIONS["ho3d_v3"].num_samples == {"train": 103_462 - 20_137, "evaluation": 20_137}
+    second, third = ho3d.VERSIONS["ho3d_v2"], ho3d.VERSIONS["ho3d_v3"]
+    assert (second.num_train, second.num_evaluation) == (66_034, 11_524)
+    assert (third.num_train, third.num_evaluation) == (103_462 - 20_137, 20_137)
 
 
 def test_keys_follow_the_published_layout() -> None:
