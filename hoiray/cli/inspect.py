@@ -10,10 +10,12 @@ from hoiray.datasets.iterate import iterate, spread_indices
 from hoiray.datasets.open import open_dataset
 from hoiray.datasets.sample import AnnotatedDataset
 from hoiray.errors import ConfigError, describe
-from hoiray.hand.load import load_hand_arrays
+from hoiray.hand.load import HandArrays, load_hand_arrays
 from hoiray.hand.model import HandModel
+from hoiray.io.store import Store
 from hoiray.report.contact_sheet import draw_contact_sheet
 from hoiray.report.dataset_facts import DatasetFacts, collect_facts
+from hoiray.synthetic.writers.truth import TRUTH_FOLDER
 
 MAX_SHOWN_DEAD_LETTERS = 5
 
@@ -34,14 +36,25 @@ def inspect_dataset(
         ConfigError: no such format, or the picture cannot be written.
         ContractError: the files are not what they say they are.
     """
-    arrays = load_hand_arrays(hand_model)
+    arrays = _hand_of(uri, hand_model)
     dataset = open_dataset(uri, dataset_format, split, arrays)
     indices = spread_indices(len(dataset), max_samples)
     facts = collect_facts(iterate(dataset, indices))
     _print_facts(dataset, uri, facts, len(indices))
     if out is not None:
-        _write_sheet(dataset, HandModel(arrays, flat_hand_mean=True, tip_set="smplx"), out, count)
+        model = None if arrays is None else HandModel(arrays, flat_hand_mean=True, tip_set="smplx")
+        if model is None and facts.hands_with["mano"] + facts.hands_with["vertices"]:
+            typer.echo(
+                "hands are drawn without their meshes: name the labels' hand model (--hand-model MANO_RIGHT.pkl)"
+            )
+        _write_sheet(dataset, model, out, count)
     return 1 if facts.dead_letters else 0
+
+
+def _hand_of(uri: str, hand_model: Path | None) -> HandArrays | None:
+    """The hand model a set's labels were made with, as far as known: the user's, or ours for sets of our making."""
+    is_synthetic = any(True for _ in Store.open(uri).list(TRUTH_FOLDER, recursive=False))
+    return load_hand_arrays(hand_model) if hand_model is not None or is_synthetic else None
 
 
 def _print_facts(dataset: AnnotatedDataset, uri: str, facts: DatasetFacts, num_looked_at: int) -> None:
@@ -70,7 +83,7 @@ def _listed(names: tuple[str, ...], limit: int = 12) -> str:
     return f"{len(names)}: {', '.join(names[:limit])}{', ...' if len(names) > limit else ''}"
 
 
-def _write_sheet(dataset: AnnotatedDataset, hand: HandModel, out: Path, count: int) -> None:
+def _write_sheet(dataset: AnnotatedDataset, hand: HandModel | None, out: Path, count: int) -> None:
     import cv2
 
     entries = list(iterate(dataset, spread_indices(len(dataset), count)))

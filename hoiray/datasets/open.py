@@ -114,20 +114,41 @@ FORMATS: Final[Mapping[str, Format]] = MappingProxyType(
 )
 """Every format, in the order they are looked for: the particular before the general."""
 
+ANY_FILES: Final = frozenset({"videos", "images"})
+"""Formats that are recognised by the kind of any file below the root, so by those of a data set's parent folder too."""
+
 
 def detect_format(uri: str) -> str:
     """Return the name of the format a folder or prefix holds.
 
     Raises:
-        ContractError: none; the message says what was looked for.
+        ContractError: none, or several in its folders; the message says what was looked for and found.
     """
     store = Store.open(uri)
     for name, candidate in FORMATS.items():
+        if name in ANY_FILES:
+            _refuse_parent_folder(store)
         if candidate.is_there(store):
             return name
     looked_for = "; ".join(f"{name}: {candidate.looked_for}" for name, candidate in FORMATS.items())
     fix = "Check the location: it must be the folder that holds these files itself."
     raise ContractError(describe(what=store.uri, expected=f"one of: {looked_for}", found="none of them", fix=fix))
+
+
+def _refuse_parent_folder(store: Store) -> None:
+    """Refuse a folder of data sets: its files would pass for a plain folder of images or videos."""
+    inside = {
+        folder: name
+        for folder in store.list_folders()
+        for name, candidate in FORMATS.items()
+        if name not in ANY_FILES and candidate.is_there(Store.open(store.url(folder)))
+    }
+    if inside:
+        found = ", ".join(f"{folder} ({name})" for folder, name in inside.items())
+        fix = "Name one of them, or say --format images or videos."
+        raise ContractError(
+            describe(what=store.uri, expected="one data set", found=f"a folder of data sets: {found}", fix=fix)
+        )
 
 
 def open_dataset(

@@ -64,14 +64,15 @@ class Drawable:
 
 
 def draw_contact_sheet(
-    dataset: AnnotatedDataset, entries: Sequence[Sample | DeadLetter], hand: HandModel, *, cell_px: int = 240
+    dataset: AnnotatedDataset, entries: Sequence[Sample | DeadLetter], hand: HandModel | None, *, cell_px: int = 240
 ) -> Image:
     """Draw one row per entry: the frame with its boxes, a close-up bare, with meshes, with outlines and joints.
 
     Args:
         dataset: read for images and objects.
         entries: what to show; a dead letter takes a row that says so.
-        hand: the model the data set's parameters are for, absolute poses (`flat_hand_mean=True`).
+        hand: the model the data set's labels were made with, absolute poses (`flat_hand_mean=True`); None leaves the
+            hands' meshes out, since another model's surface would not be the label.
         cell_px: side of a cell.
 
     Returns:
@@ -100,7 +101,7 @@ def draw_contact_sheet(
 
 
 def _cells(
-    dataset: AnnotatedDataset, sample: Sample, image: Image, hand: HandModel, cell_px: int
+    dataset: AnnotatedDataset, sample: Sample, image: Image, hand: HandModel | None, cell_px: int
 ) -> list[Image | None]:
     frame = _letterboxed(_with_boxes(image, sample), cell_px)
     box = region_of_interest(sample, image.shape[1], image.shape[0])
@@ -110,7 +111,8 @@ def _cells(
     A = crop_affine((box[:2] + box[2:]) / 2, side, 0.0, out_size_px=cell_px)
     flags = cv2.INTER_AREA if side > cell_px else cv2.INTER_LINEAR
     close = np.asarray(cv2.warpAffine(image, A[:2], (cell_px, cell_px), flags=flags, borderValue=_OUTSIDE), np.uint8)
-    drawables = [] if sample.K is None else [*_hand_drawables(sample, hand), *_object_drawables(dataset, sample)]
+    hands = [] if hand is None else _hand_drawables(sample, hand)
+    drawables = [] if sample.K is None else [*hands, *_object_drawables(dataset, sample)]
     if not drawables or sample.K is None:
         return [frame, close, None, _with_joints(close, sample, A)]
     shaded, outlined = _overlay(close, drawables, A @ sample.K)

@@ -58,3 +58,12 @@ def test_a_named_format_is_not_looked_for(tmp_path: Path) -> None:
     dataset = open_dataset(str(tmp_path), "images")
     assert isinstance(dataset, ImageFolder)
     assert len(dataset) == 1
+
+
+def test_a_folder_of_data_sets_is_not_taken_for_a_folder_of_images(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name / "train").mkdir(parents=True)
+        (tmp_path / name / "train.txt").write_text("A10/0000\n")
+        (tmp_path / name / "train" / "0000.png").write_bytes(b"")
+    with pytest.raises(ContractError, match=r"a folder of data sets: one \(ho3d\), two \(ho3d\)"):
+        detect_format(str(tmp_path))

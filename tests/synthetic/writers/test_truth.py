@@ -8,6 +8,7 @@ from hoiray.errors import InputError
 from hoiray.geometry.cameras import project_points
 from hoiray.io.store import Store
 from hoiray.render.raster import rasterise
+from hoiray.schema.tables import TRUTH_HANDS, TRUTH_OBJECTS
 from hoiray.synthetic.encode import decode_rle
 from hoiray.synthetic.writers import truth
 from hoiray.synthetic.writers.shot import Placement, Shot, pose_views, truth_model
@@ -26,7 +27,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, list[Shot]
 
 
 def test_every_hand_of_every_frame_has_a_row(written: tuple[Store, list[Shot]]) -> None:
-    table = truth.read_truth(written[0], truth.hands_key("rec-0000"), truth.HANDS)
+    table = truth.read_truth(written[0], truth.hands_key("rec-0000"), TRUTH_HANDS)
     assert len(table) == 2 * 2 * 4
     rows = table.to_pylist()
     for index, row in enumerate(rows):
@@ -48,7 +49,7 @@ def test_every_hand_of_every_frame_has_a_row(written: tuple[Store, list[Shot]]) 
 
 
 def test_objects_have_their_poses_and_masks(written: tuple[Store, list[Shot]]) -> None:
-    rows = truth.read_truth(written[0], truth.objects_key("rec-0000"), truth.OBJECTS).to_pylist()
+    rows = truth.read_truth(written[0], truth.objects_key("rec-0000"), TRUTH_OBJECTS).to_pylist()
     assert [row["name"] for row in rows[:2]] == ["mug", "box"]
     for row, shot in zip(rows[::2], written[1], strict=True):
         np.testing.assert_array_equal(np.reshape(row["T_cam_obj"], (4, 4)), shot.objects[0].view.T_cam_obj)
@@ -100,7 +101,7 @@ def test_a_hand_that_reaches_behind_the_camera_has_no_image(tmp_path: Path) -> N
     recorder = truth.TruthRecorder("train")
     recorder.add(measured, Placement("a/0000"))
     recorder.close(Store.open(tmp_path), "rec")
-    assert len(truth.read_truth(Store.open(tmp_path), truth.hands_key("rec"), truth.HANDS)) == 2
+    assert len(truth.read_truth(Store.open(tmp_path), truth.hands_key("rec"), TRUTH_HANDS)) == 2
 
 
 def test_targets_are_posed_again_from_their_parameters(tmp_path: Path) -> None:
