@@ -1,5 +1,6 @@
 # Two commands for a newcomer: `make demo` and `make test`. Both set up .venv first and are quick when nothing changed.
 SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
 VENV  := .venv
 BIN   := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -16,9 +17,22 @@ $(READY): pyproject.toml constraints.txt scripts/setup_env.sh
 	@scripts/setup_env.sh $(VENV)
 	@touch $@
 
-demo: $(READY)  ## run what exists so far, end to end, into out/
-	@$(BIN)/hoiray doctor
-	@$(BIN)/hoiray hand --out $(OUT)/hand.png
+SOURCES := $(shell find hoiray -name '*.py' -o -name '*.npz')
+
+demo: $(OUT)/doctor.txt $(OUT)/hand.png $(OUT)/lab.png  ## run what exists so far, end to end, into out/
+	@echo "demo: look at $(OUT)/hand.png and $(OUT)/lab.png. Next, a data set of your own: $(BIN)/hoiray inspect PATH-OR-S3-URI"
+
+$(OUT)/doctor.txt: $(READY)
+	@mkdir -p $(OUT)
+	@$(BIN)/hoiray doctor | tee $@.partial && mv $@.partial $@
+
+$(OUT)/hand.png: $(READY) $(SOURCES)
+	@$(BIN)/hoiray hand --out $@
+
+# The twin of HO-3D, small: made, read back as the real data set would be, and drawn with its annotations.
+$(OUT)/lab.png: $(READY) $(SOURCES)
+	@$(BIN)/hoiray synth lab --out $(OUT)/lab --size tiny --resume
+	@$(BIN)/hoiray inspect $(OUT)/lab --out $@
 
 test: $(READY)  ## the test suite
 	@$(BIN)/pytest -m "not slow"

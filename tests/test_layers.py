@@ -1,6 +1,7 @@
 """The layer rules of pyproject.toml hold, and they would notice if they did not."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -31,6 +32,19 @@ def test_the_rules_notice_a_breach(tmp_path: Path) -> None:
     done = _lint_imports(config)
     assert done.returncode != 0
     assert "upside down BROKEN" in done.stdout
+
+
+@pytest.mark.parametrize(("library", "home"), [("ray", "hoiray.engine"), ("smplx", "hoiray.hand")])
+def test_the_rule_on_a_library_covers_the_whole_package(library: str, home: str, tmp_path: Path) -> None:
+    """Without the exception for its home, the rule must report the home's own imports."""
+    rules = (ROOT / "pyproject.toml").read_text()
+    exception = f'ignore_imports = ["{home}.** -> {library}"]\n'
+    assert exception in rules
+    config = tmp_path / "pyproject.toml"
+    config.write_text(rules.replace(exception, ""))
+    done = _lint_imports(config)
+    assert done.returncode != 0
+    assert re.search(rf"{re.escape(home)}\.\w+ -> {library}", done.stdout)
 
 
 def test_no_package_has_a_name_that_says_nothing() -> None:

@@ -212,4 +212,9 @@ def check_hand_model(path: Path | None) -> Iterator[Check]:
         yield Check("hand model", "error", str(error))
         return
     name = "hoiray's open hand" if path is None else str(path)
-    yield Check("hand model", "ok", f"{name}: {len(arrays.v_template)} vertices; licence: {licence_of(chosen)}")
+    licence = licence_of(chosen)
+    detail = f"{name}: {len(arrays.v_template)} vertices; licence {licence.name} ({licence.note})"
+    if licence.allows_commercial_use:
+        yield Check("hand model", "ok", detail)
+    else:
+        yield Check("hand model", "warning", detail, f"Not for commercial use: {licence.url}")
