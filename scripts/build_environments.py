@@ -20,7 +20,7 @@ from hoiray.synthetic.environments import ENVIRONMENTS_FOLDER, measure_environme
 
 def read_exr(path: Path) -> NDArray[np.float64]:
     """Read the (H, W, 3) linear RGB of one EXR file."""
-    import OpenEXR
+    import OpenEXR  # type: ignore[import-not-found]  # needed by this script only, not by the package
 
     with OpenEXR.File(str(path)) as file:
         channels = file.channels()

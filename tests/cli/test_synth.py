@@ -14,7 +14,8 @@ from hoiray.synthetic.world import plan
 
 def call(out: str, **changes: object) -> None:
     arguments = {
-        "domain": "studio", "size": "tiny", "seed": 1, "formats": (), "workers": 1, "resume": False, "ray_address": None,
+        "domain": "studio", "size": "tiny", "seed": 1, "formats": (), "workers": 1, "resume": False,
+        "ray_address": None,
     }  # fmt: skip
     run_synth(out=out, **(arguments | changes))  # type: ignore[arg-type]  # mixed values of a test's table
 

@@ -2,12 +2,13 @@ import hashlib
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from hoiray.engine.synth import execute
+from hoiray.engine.synth import _start, execute
 from hoiray.errors import ConfigError, ContractError
 from hoiray.synthetic import generate as generating
 from hoiray.synthetic.generate import generate, make_request, plan_jobs
@@ -24,8 +25,19 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(generating, "plan", lambda *arguments: plan(*arguments)[:4])
 
 
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    """The cluster `execute` would start, kept for two tests."""
+    import ray
+
+    assert not ray.is_initialized()
+    _start(2, None)
+    yield
+    ray.shutdown()
+
+
 @pytest.mark.ray
-@pytest.mark.usefixtures("short")
+@pytest.mark.usefixtures("short", "cluster")
 def test_two_workers_write_the_bytes_of_one(tmp_path: Path) -> None:
     for workers in (1, 2):
         request = make_request("studio", str(tmp_path / str(workers)), size="tiny", seed=2)
@@ -42,6 +54,7 @@ def test_two_workers_write_the_bytes_of_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.ray
+@pytest.mark.usefixtures("cluster")
 def test_an_error_on_a_worker_arrives_as_itself(tmp_path: Path) -> None:
     request = make_request("studio", str(tmp_path), size="tiny", seed=2)
     (job, *_) = plan_jobs(request)
@@ -58,7 +71,7 @@ def test_no_worker_is_no_answer() -> None:
 
 def test_nothing_to_do_starts_no_cluster() -> None:
     code = (
-        "import sys; from hoiray.engine.synth import execute;"
+        "import sys; from hoiray.engine.synth import _start, execute;"
         "assert list(execute([], workers=2)) == []; assert 'ray' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, env=os.environ | {"OMP_NUM_THREADS": "1"})

@@ -1,3 +1,4 @@
+import dataclasses
 from functools import lru_cache
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from hoiray.datasets.sample import ManoParameters
 from hoiray.errors import ContractError
 from hoiray.hand.model import HandModel
+from hoiray.render.raster import rasterise
 from hoiray.render.shade import vertex_normals
 from hoiray.synthetic import arm as arm_module
 from hoiray.synthetic.arm import SleeveCut, faces_of_side, load_arm, pose_arm, shape_arm, sleeve_uv
@@ -42,6 +44,17 @@ def test_the_drawn_hand_is_the_labelled_hand_however_the_wrist_bends(seed: int, 
     posed = pose_arm(shaped, mano, np.array([0.2, bend, -bend]), is_right=is_right)
     # where the rim's plane bulges backwards by 1.2 mm, a bend may move a rim vertex by a few micrometres
     np.testing.assert_allclose(posed[load_arm().hand_ids], _truth(mano, is_right), atol=5e-5)
+
+
+@pytest.mark.parametrize("is_right", [True, False])
+def test_the_drawn_hand_covers_the_pixels_of_the_labelled_hand(is_right: bool) -> None:
+    arm, K = load_arm(), np.array([[300.0, 0, 120], [0, 300.0, 120], [0, 0, 1]])
+    faces = [arm.faces[arm.face_is_hand], arm.hand_ids[arm.hand.faces]]
+    for seed in range(12):
+        mano = dataclasses.replace(_parameters(seed), transl=np.array([0.0, 0.0, 0.45]))
+        posed = pose_arm(shape_arm(np.asarray(mano.betas), SleeveCut()), mano, np.zeros(3), is_right=is_right)
+        drawn, labelled = (rasterise(posed, chosen, K, (240, 240)).covered for chosen in faces)
+        assert (drawn & labelled).sum() / (drawn | labelled).sum() > 0.97
 
 
 def test_a_bent_wrist_moves_the_forearm_and_nothing_else() -> None:

@@ -81,27 +81,14 @@ def iou(first: np.ndarray, second: np.ndarray) -> float:
     return float(np.count_nonzero(first & second) / max(np.count_nonzero(first | second), 1))
 
 
-def visible_labels(meshes: list, K: np.ndarray, size: tuple[int, int], depth_m: np.ndarray | None = None) -> np.ndarray:
-    """(H, W): 0 background, 1 and on the meshes.
-
-    The hand's mesh ends at the wrist in a hole, through which a rasteriser sees the inside of the palm and a camera
-    the forearm: faces seen from behind count as background. Where a depth image is at hand, so does what lies behind
-    something nearer, which is the forearm again.
-    """
+def visible_labels(meshes: list, K: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(H, W): 0 background, 1 and on the meshes, which hide each other; nothing else hides them."""
     joined, faces, mesh_id = concatenate_meshes(meshes)
     fragments = rasterise(joined, faces, K, size)
-    corners = joined[faces]
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    is_front = np.einsum("fd,fd->f", normals, corners[:, 0]) < 0
-    shown = fragments.covered
-    if depth_m is not None:
-        shown &= ~((depth_m < fragments.depth_m - 0.004) & is_front[fragments.triangle_id])
-    return np.where(shown, 1 + mesh_id[fragments.triangle_id], 0)
+    return np.where(fragments.covered, 1 + mesh_id[fragments.triangle_id], 0)
 
 
-def rendered_again(
-    dataset: AnnotatedDataset, sample: Sample, size: tuple[int, int], depth_m: np.ndarray | None = None
-) -> np.ndarray:
+def rendered_again(dataset: AnnotatedDataset, sample: Sample, size: tuple[int, int]) -> np.ndarray:
     """(H, W): 0 background, 1 hand, 2 and on the objects, from what the reader returned alone."""
     import torch
 
@@ -119,7 +106,7 @@ def rendered_again(
         assert target.T_cam_obj is not None
         meshes.append((model.vertices @ target.T_cam_obj[:3, :3].T + target.T_cam_obj[:3, 3], model.faces))
     assert sample.K is not None
-    return visible_labels(meshes, sample.K, size, depth_m)
+    return visible_labels(meshes, sample.K, size)
 
 
 def test_meshes_read_back_lie_on_the_masks_in_ho3d(lab: Path) -> None:
@@ -127,7 +114,7 @@ def test_meshes_read_back_lie_on_the_masks_in_ho3d(lab: Path) -> None:
         dataset = Ho3dDataset.open(str(lab / "ho3d_v2"), split, hand=load_hand_arrays())  # type: ignore[arg-type]  # texts of the loop
         for index in range(len(dataset)):
             sample = dataset.sample(index)
-            labels = rendered_again(dataset, sample, (480, 640), dataset.depth_m(sample))
+            labels = rendered_again(dataset, sample, (480, 640))
             masks = dataset.masks(sample)
             assert masks is not None
             assert iou(labels == 1, masks.hand) > MIN_IOU
@@ -139,7 +126,7 @@ def test_meshes_read_back_lie_on_the_masks_in_dexycb(lab: Path) -> None:
     assert len(dataset) == 15
     for index in range(0, len(dataset), 2):
         sample = dataset.sample(index)
-        labels = rendered_again(dataset, sample, (480, 640), dataset.depth_m(sample))
+        labels = rendered_again(dataset, sample, (480, 640))
         masks = dataset.masks(sample)
         assert masks is not None
         assert iou(labels == 1, masks.hand) > MIN_IOU
