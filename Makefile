@@ -61,6 +61,7 @@ schemas: $(READY)  ## write schemas/*.json from hoiray/schema
 
 bench: $(READY)  ## the benchmarks
 	@$(BIN)/python jobs/benchmark.py hand --out $(OUT)/benchmark
+	@$(BIN)/python jobs/benchmark.py synth --out $(OUT)/benchmark
 
 clean:  ## remove what was made, the environment included
 	rm -rf $(VENV) $(OUT) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

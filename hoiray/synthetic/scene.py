@@ -145,8 +145,9 @@ class RenderedFrame:
 
     Attributes:
         image: (H, W, 3) uint8 RGB.
-        labels: (H, W) uint8; 0 background, 1 + i the i-th hand of the view, 1 + num_hands + j its j-th object. Hands
-            are labelled up to the wrist cut of the MANO mesh: forearm and sleeve count as background.
+        labels: (H, W) uint8; 0 background, 1 + i the i-th hand of the view, 1 + num_hands + j its j-th object. As in
+            HO-3D they are drawn from the 778-vertex hands and the objects alone: forearm and sleeve neither have a
+            label nor hide one, though they hide the surface in the image and in the depth.
         depth_m: (H, W) float32, infinite where nothing was hit (background).
     """
 

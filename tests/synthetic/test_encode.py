@@ -56,6 +56,11 @@ def test_a_video_is_the_same_a_second_later(suffix: str) -> None:
     assert encode.encode_video(iter(numbered_frames(96)), codec, fps=12.0, size_wh=(96, 64)) == first
 
 
+def test_a_video_does_not_name_the_version_of_its_encoder() -> None:
+    for codec in encode.VIDEO_CODECS.values():
+        assert b"Lavc" not in encode.encode_video(iter(numbered_frames(96)), codec, fps=12.0, size_wh=(96, 64))
+
+
 def test_a_better_quality_takes_more_bytes() -> None:
     rng = np.random.default_rng(0)
     frames = [rng.integers(0, 256, (64, 96, 3), dtype=np.uint8) for _ in range(3)]

@@ -267,6 +267,16 @@ def test_a_recording_that_lost_a_file_is_made_again(
     assert digests(tmp_path / "set") == before
 
 
+def test_a_recording_of_another_plan_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(monkeypatch, tmp_path, "studio", num=(1, 1))
+    before = digests(tmp_path)
+    marker = next((tmp_path / "hoiray_truth" / "recordings").glob("*.json"))
+    marker.write_text(json.dumps(json.loads(marker.read_bytes()) | {"job_id": "of another plan"}))
+    request = make_request("studio", str(tmp_path), size="tiny", seed=3)
+    assert generate(request, one_after_the_other, resume=True).num_made == 1
+    assert digests(tmp_path) == before
+
+
 def test_a_damaged_marker_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make(monkeypatch, tmp_path, "studio", num=(1, 1))
     marker = next((tmp_path / "hoiray_truth" / "recordings").glob("*.json"))

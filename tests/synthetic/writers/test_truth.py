@@ -104,6 +104,18 @@ def test_a_hand_that_reaches_behind_the_camera_has_no_image(tmp_path: Path) -> N
     assert len(truth.read_truth(Store.open(tmp_path), truth.hands_key("rec"), TRUTH_HANDS)) == 2
 
 
+def test_a_distractor_is_never_posed_as_the_target(tmp_path: Path) -> None:
+    from toy_world import draw_flat
+
+    view = view_of(make_recording(size=SIZE, focal=300.0, num_frames=1, num_cameras=1, object_names=()), 0, 0)
+    (hands,) = pose_views([view])
+    recorder = truth.TruthRecorder("train")
+    recorder.add(truth.measure_truth(Shot(view, draw_flat(view), hands[::-1], ())), Placement("a"))
+    recorder.close(Store.open(tmp_path), "rec")
+    posed = truth.posed_targets(Store.open(tmp_path), "rec")
+    np.testing.assert_allclose(posed.vertices[0], hands[0].vertices, atol=1e-12)
+
+
 def test_targets_are_posed_again_from_their_parameters(tmp_path: Path) -> None:
     store = Store.open(tmp_path)
     recording = make_recording(size=SIZE, focal=300.0, num_frames=3, num_cameras=1, object_names=())
