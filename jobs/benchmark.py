@@ -17,11 +17,6 @@ Pairs = Annotated[int, typer.Option(help="Alternating measurements of each side.
 Force = Annotated[bool, typer.Option(help="Measure on a loaded machine all the same.")]
 
 
-@app.callback()
-def root() -> None:
-    """hoiray's benchmarks."""
-
-
 @app.command()
 def hand(out: Out = Path("out/benchmark"), pairs: Pairs = 7, force: Force = False) -> None:
     """Forward of 512 hands against bare NumPy and torch skinning, and the share spent in smplx."""
