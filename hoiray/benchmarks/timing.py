@@ -5,6 +5,7 @@ import json
 import os
 import platform
 import statistics
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -127,6 +128,25 @@ def _cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
+def make_report_folder(out: Path) -> Path:
+    """Make the folder of a report, to be called before anything is measured, and return it.
+
+    Raises:
+        ConfigError: it cannot be made or written to.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):  # a folder may exist and take no file
+            pass
+    except OSError as error:
+        found = f"{error.strerror} ({error.filename})"
+        expected = "a folder that can be written to"
+        raise ConfigError(
+            describe(what=f"--out {out}", expected=expected, found=found, fix="Choose another place.")
+        ) from error
+    return out
+
+
 def write_report(out: Path, name: str, comparisons: Sequence[Comparison], notes: dict[str, str]) -> str:
     """Write `<out>/<name>.json` and `<out>/<name>.md`; return the Markdown.
 
@@ -135,7 +155,11 @@ def write_report(out: Path, name: str, comparisons: Sequence[Comparison], notes:
         name: benchmark name.
         comparisons: the measured pairs.
         notes: figures derived from them, by name.
+
+    Raises:
+        ConfigError: `out` cannot be made or written to.
     """
+    make_report_folder(out)
     facts = machine()
     rows = [
         "| what | against | median | against, median | ratio, median (min - max) | pairs |",
@@ -148,7 +172,6 @@ def write_report(out: Path, name: str, comparisons: Sequence[Comparison], notes:
     ]
     lines = [f"# {name}", "", *rows, "", *(f"- {key}: {value}" for key, value in (notes | facts).items()), ""]
     markdown = "\n".join(lines)
-    out.mkdir(parents=True, exist_ok=True)
     (out / f"{name}.md").write_text(markdown)
     data = {"machine": facts, "notes": notes, "comparisons": [asdict(c) for c in comparisons]}
     (out / f"{name}.json").write_text(json.dumps(data, indent=2) + "\n")

@@ -123,7 +123,7 @@ def check_memory() -> Iterator[Check]:
     """Memory, and the shared memory in which Ray keeps its objects."""
     memory_gib = memory_limit_bytes() / GIB
     if memory_gib < MIN_MEMORY_GIB:
-        fix = "Lower object_store_memory_gib and the pools in the cluster file."
+        fix = "Lower the nodes' object_store_gib and the pools' max in the cluster file."
         yield Check("memory", "warning", f"{memory_gib:.1f} GiB", fix)
     else:
         yield Check("memory", "ok", f"{memory_gib:.1f} GiB")
@@ -150,14 +150,15 @@ def memory_limit_bytes() -> int:
 
 def check_ray(address: str | None, timeout_s: float) -> Iterator[Check]:
     """Run one task on the given cluster, or on a small one started here."""
-    from hoiray.engine.probe import probe_ray
+    from hoiray.engine.probe import LOCAL, probe_ray
 
     probe = probe_ray(address, timeout_s)
-    where = f"cluster at {address}" if address else "local cluster"
+    is_local = address in (None, LOCAL)
+    where = "local cluster" if is_local else f"cluster at {address}"
     if probe.ok:
         size = f"{probe.num_nodes} node(s), {probe.num_cpus:g} CPUs, {probe.num_gpus:g} GPUs"
         yield Check("ray", "ok", f"{where}: {probe.detail}; {size}")
-    elif address:
+    elif not is_local:
         yield Check("ray", "warning", f"{where}: {probe.detail}", "Check the address, the port and RAY_AUTH_MODE.")
     else:
         fix = "Raise --timeout-s on a busy machine; otherwise see the newest log under /tmp/ray."

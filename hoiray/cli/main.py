@@ -28,7 +28,7 @@ app.add_typer(config_app, name="config")
 
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Change one field, e.g. --set ensemble.num_views=4."),
+    typer.Option("--set", metavar="KEY=VALUE", help="Change one field of either file, e.g. ensemble.num_views=4."),
 ]
 
 
@@ -151,13 +151,13 @@ def config_check(
 
 @config_app.command("show")
 def config_show(
-    run: Annotated[Path, typer.Argument(help="Run file: what to do.")],
+    file: Annotated[Path, typer.Argument(help="Run file or cluster file.")],
     overrides: Overrides = None,
 ) -> None:
-    """Print the whole resolved run configuration as YAML."""
+    """Print the whole resolved configuration of a run file or a cluster file as YAML."""
     from hoiray.cli.config import show
 
-    show(run, overrides or [])
+    show(file, overrides or [])
 
 
 def main() -> None:

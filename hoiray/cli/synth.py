@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import typer
 
+from hoiray.cli.runnable import runnable
+
 if TYPE_CHECKING:
     from hoiray.synthetic.generate import Job, Outcome, Request, Result
 
@@ -69,7 +71,7 @@ def _say(request: "Request", result: "Result", seconds: float) -> None:
     made = "" if result.num_made == result.num_recordings else f" ({result.num_made} of them now, the others before)"
     what = f"{result.num_recordings} recordings{made}, {result.num_frames} frames"
     places = ", ".join(f"{name} in {root}" for name, root in result.roots.items())
-    next_step = " && ".join(f"hoiray inspect {root}" for root in result.roots.values())
+    next_step = " && ".join(runnable("inspect", root) for root in result.roots.values())
     typer.echo(f"{request.domain}: {what} in {seconds:.0f} s: {places}. Look at it: {next_step}")
 
 

@@ -21,7 +21,14 @@ KeyPath = tuple[str | int, ...]
 MAX_VALUES: Final = 100_000
 """A run file has about a hundred values; aliases of aliases can make a billion out of ten lines."""
 
+MAX_DEPTH: Final = 64
+"""Levels of nesting; a run file has four, and whoever walks through the values may use recursion."""
+
+_MAX_INT_BITS: Final = 1024
+"""The largest float has as many; Python refuses to write integers of more than 4300 digits (14 284 bits)."""
+
 _TAG: Final = "tag:yaml.org,2002:"
+_TOO_DEEP: Final = f"expected at most {MAX_DEPTH} levels of nesting, found more; flatten it"
 _MERGE_FIX: Final = "merge keys are not part of YAML 1.2; write the keys out, or use an alias for the whole value"
 
 
@@ -70,8 +77,30 @@ class Document:
         return Origin(f"{self.source}:1", 1)
 
 
+class _TooDeepError(yaml.YAMLError):
+    """Raised while composing, before recursion meets Python's own limit, which knows no line."""
+
+    def __init__(self, line: int) -> None:
+        super().__init__(line)
+        self.line = line
+
+
 class _CoreLoader(yaml.SafeLoader):
     """Composes YAML nodes and resolves plain scalars as YAML 1.2's core schema does."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """Compose a node and all below it."""
+        if self._depth == MAX_DEPTH:
+            event = self.peek_event()  # type: ignore[no-untyped-call]  # PyYAML's stubs leave it out
+            raise _TooDeepError(event.start_mark.line + 1)
+        self._depth += 1
+        node = super().compose_node(parent, index)
+        self._depth -= 1
+        return node
 
 
 _CORE_SCHEMA: Final[Mapping[str, str]] = {
@@ -102,9 +131,11 @@ def parse_document(text: str, source: str) -> Document:
     if root is None or root.tag == _TAG + "null":
         raise ConfigError(f"{source}: expected a mapping of keys, found an empty file")
     if not isinstance(root, yaml.MappingNode):
-        found = "a list" if isinstance(root, yaml.SequenceNode) else f"the single value {root.value!r}"
+        found = "a list" if isinstance(root, yaml.SequenceNode) else f"the single value {shorten(repr(root.value))}"
         line = root.start_mark.line + 1
         raise ConfigError(f"{source}:{line}: expected a mapping of keys (key: value) at the top level, found {found}")
+    if root.tag != _TAG + "map":
+        raise ConfigError(f"{source}:{root.start_mark.line + 1}: {_refused_tag(root)}")
     document = Document(source)
     _Reader(document).read_mapping(root, (), ())
     return document
@@ -119,12 +150,19 @@ def parse_value(text: str, origin: Origin) -> JsonValue:
     try:
         node = _compose(text, origin.text)
     except ConfigError as error:
-        raise ConfigError(f"{origin.text}: expected a YAML value after '=', found {text!r}") from error
+        is_deep = isinstance(error.__cause__, _TooDeepError)
+        what = _TOO_DEEP if is_deep else f"expected a YAML value after '=', found {shorten(repr(text))}"
+        raise ConfigError(f"{origin.text}: {what}") from error
     document = Document(origin.text)
     value = None if node is None else _Reader(document, origin).read(node, (), ())
     if document.problems:
         raise ConfigError("\n".join(map(str, document.problems)))
     return value
+
+
+def shorten(text: str, max_chars: int = 60) -> str:
+    """Cut a text that is too long to be echoed in a message."""
+    return text if len(text) <= max_chars else f"{text[:max_chars]}..."
 
 
 def is_plain_text(text: str) -> bool:
@@ -147,8 +185,12 @@ def _compose(text: str, source: str) -> yaml.Node | None:
         code = error.character if isinstance(error.character, int) else ord(error.character)
         message = f"{source}:{line}: not readable as YAML: found the control character U+{code:04X}; delete it"
         raise ConfigError(message) from error
-    except RecursionError as error:
-        raise ConfigError(f"{source}: expected at most a few levels of nesting, found hundreds; flatten it") from error
+    except _TooDeepError as error:
+        raise ConfigError(f"{source}:{error.line}: {_TOO_DEEP}") from error
+
+
+def _refused_tag(node: yaml.Node) -> str:
+    return f"expected a plain YAML value, found the tag {shorten(repr(node.tag))}; remove the tag"
 
 
 def _explain(error: yaml.MarkedYAMLError, text: str, line: int) -> str:
@@ -184,13 +226,15 @@ class _Reader:
         if any(node is outer for outer in above):
             found = "an alias of a value that it is inside of; write it out"
             raise ConfigError(f"{self.origin(node).text}: expected a value, found {found}")
+        if len(above) == MAX_DEPTH:  # aliases nest deeper than what is written
+            raise ConfigError(f"{self.origin(node).text}: {_TOO_DEEP}")
         if isinstance(node, yaml.MappingNode) and node.tag == _TAG + "map":
             return self.read_mapping(node, path, above)
         if isinstance(node, yaml.SequenceNode) and node.tag == _TAG + "seq":
             return self.read_list(node, path, above)
         if isinstance(node, yaml.ScalarNode):
             return self.read_scalar(node)
-        self.refuse(node, f"expected a plain YAML value, found the tag {node.tag!r}; remove the tag")
+        self.refuse(node, _refused_tag(node))
         return None
 
     def read_mapping(self, node: yaml.MappingNode, path: KeyPath, above: tuple[yaml.Node, ...]) -> dict[str, JsonValue]:
@@ -202,7 +246,7 @@ class _Reader:
             if key is None:
                 continue
             if key in values:
-                self.refuse(key_node, f"key {key!r} is given twice, first in line {lines[key]}; keep one")
+                self.refuse(key_node, f"key {shorten(repr(key))} is given twice, first in line {lines[key]}; keep one")
                 continue
             lines[key] = key_node.start_mark.line + 1
             if self.override is None:
@@ -218,7 +262,7 @@ class _Reader:
                 self.refuse(node, f"found '<<': {_MERGE_FIX}")
                 return None
             return str(node.value)
-        found = f"{node.value!r}" if isinstance(node, yaml.ScalarNode) else "a list or mapping"
+        found = shorten(repr(node.value)) if isinstance(node, yaml.ScalarNode) else "a list or mapping"
         self.refuse(node, f"expected text as a key, found {found}; put it in quotes")
         return None
 
@@ -247,7 +291,10 @@ class _Reader:
 
 
 def _parse_int(text: str) -> int:
-    return int(text, 0) if text.startswith(("0o", "0x")) else int(text)
+    value = int(text, 0) if text.startswith(("0o", "0x")) else int(text)
+    if value.bit_length() > _MAX_INT_BITS:
+        raise ValueError(text[:40])
+    return value
 
 
 def _parse_float(text: str) -> float:

@@ -1,27 +1,27 @@
 """Configuration files to configurations: the front door of ``hoiray.config``.
 
-``load_run`` and ``load_cluster`` read a file, ``parse_run`` and ``parse_cluster`` a text; all take overrides as
-written behind ``--set``. Whatever is wrong becomes one ``ConfigError`` that lists every problem with file and line.
-``dump`` writes a configuration back, ``fingerprint`` names what it will compute.
+``load_run`` and ``load_cluster`` read a file, ``parse_run`` and ``parse_cluster`` a text, ``load_either`` a file of
+either half; all take overrides as written behind ``--set``. Whatever is wrong becomes one ``ConfigError`` that lists
+every problem with file and line. ``dump`` writes a configuration back, ``fingerprint`` names what it will compute.
 """
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, TypeVar
 
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
 
 from hoiray.config.base import Config
-from hoiray.config.document import Document, KeyPath, Origin, Problem, parse_document, parse_value
+from hoiray.config.document import Document, Origin, Problem, parse_document, parse_value, shorten
 from hoiray.config.dump import dump
 from hoiray.config.fingerprint import fingerprint
-from hoiray.config.problems import list_problems
+from hoiray.config.halves import HALVES, HalfName, half_of_key, half_of_keys, override_origin, split_override
+from hoiray.config.problems import did_you_mean, list_problems
 from hoiray.config.what import RunConfig
 from hoiray.config.where import ClusterConfig
 from hoiray.errors import ConfigError
 
-__all__ = ["dump", "fingerprint", "load_cluster", "load_run", "parse_cluster", "parse_run"]
+__all__ = ["dump", "fingerprint", "load_cluster", "load_either", "load_run", "parse_cluster", "parse_run"]
 
 ConfigT = TypeVar("ConfigT", bound=Config)
 
@@ -47,6 +47,24 @@ def load_cluster(path: Path | str, overrides: Sequence[str] = ()) -> ClusterConf
     return parse_cluster(_read_text(path), overrides, source=str(path))
 
 
+def load_either(path: Path | str, overrides: Sequence[str] = ()) -> RunConfig | ClusterConfig:
+    """Read a file of either half, told by its top-level keys; see ``load_run``.
+
+    Raises:
+        ConfigError: as ``load_run``; or the keys do not tell which half it is.
+    """
+    text = _read_text(path)
+    keys = list(parse_document(text, str(path)).values)
+    half = half_of_keys(keys)
+    if half is None:
+        found = shorten(", ".join(keys)) or "none"
+        examples = "a run file (its keys: output_uri, videos, hand, teacher, ...) or a cluster file (head, pools, ...)"
+        raise ConfigError(f"{path}:1: expected {examples}, found the keys {found}; keep the keys of one of them")
+    if half == "run":
+        return parse_run(text, overrides, source=str(path))
+    return parse_cluster(text, overrides, source=str(path))
+
+
 def parse_run(text: str, overrides: Sequence[str] = (), *, source: str = "<text>") -> RunConfig:
     """Read a run configuration from text; see ``load_run``. ``source`` stands for the file's name in messages."""
     return _parse(text, overrides, source, RunConfig, "run")
@@ -65,21 +83,46 @@ def _read_text(path: Path | str) -> str:
         found = f"byte 0x{error.object[error.start]:02x}"
         raise ConfigError(f"{path}:{line}: expected text in UTF-8, found {found}; save the file as UTF-8") from error
     except OSError as error:
-        raise ConfigError(f"{path}: expected a readable configuration file, found: {error.strerror}") from error
+        message = f"{path}: expected a readable configuration file, found: {error.strerror}; {_advice(error, path)}"
+        raise ConfigError(message) from error
 
 
-def _parse(text: str, overrides: Sequence[str], source: str, model: type[ConfigT], root_name: str) -> ConfigT:
+def _advice(error: OSError, path: Path | str) -> str:
+    """Tell what to do about a file that cannot be read."""
+    if isinstance(error, PermissionError):
+        return "give yourself the right to read it"
+    folder = Path(path) if isinstance(error, IsADirectoryError) else Path(path).parent
+    names = sorted(file.name for file in folder.glob("*.yaml")) if folder.is_dir() else []
+    if isinstance(error, IsADirectoryError):
+        return f"name a file in it ({shorten(', '.join(names))})" if names else "name a file"
+    stems = {Path(name).stem: name for name in names}  # the common suffix would make any two names alike
+    near = did_you_mean(Path(path).stem, list(stems))
+    return f"did you mean {folder / stems[near]}?" if near else "check the path; jobs/ and cluster/ hold examples"
+
+
+def _parse(text: str, overrides: Sequence[str], source: str, model: type[ConfigT], half: HalfName) -> ConfigT:
     document = parse_document(text, source)
+    _refuse_the_other_half(document, half)
     for override in overrides:
-        _apply(document, override)
+        _apply(document, override, half)
     problems = list(document.problems)
     try:
         config = model.model_validate(document.values)
     except ValidationError as error:
-        problems += list_problems(error, document, model, root_name)
+        problems += list_problems(error, document, model, half)
     if problems:
         raise ConfigError(_describe_all(problems, source))
     return config
+
+
+def _refuse_the_other_half(document: Document, half: HalfName) -> None:
+    """Say in one line that the files were mixed up, instead of calling every key unknown."""
+    other = half_of_keys(document.values)
+    if other in (None, half) or set(document.values) & set(HALVES[half].model_fields):
+        return
+    found = f"a {other} file (its keys: {shorten(', '.join(document.values))})"
+    advice = "pass it behind --cluster" if other == "cluster" else "pass it as the run file"
+    raise ConfigError(f"{document.source}:1: expected a {half} file, found {found}; {advice}")
 
 
 def _describe_all(problems: Sequence[Problem], source: str) -> str:
@@ -89,21 +132,31 @@ def _describe_all(problems: Sequence[Problem], source: str) -> str:
     return "\n  ".join([f"{len(ordered)} problems with {source}:", *map(str, ordered)])
 
 
-def _apply(document: Document, override: str) -> None:
+def _apply(document: Document, override: str, half: HalfName) -> None:
     """Change one value of the document as ``--set`` asks; what cannot be followed becomes a problem."""
-    origin = Origin(f"--set {override}", _AFTER_THE_FILE)
-    name, equals, text = override.partition("=")
-    if not equals or not re.fullmatch(r"[^.\s]+(\.[^.\s]+)*", name):
+    origin = Origin(override_origin(override), _AFTER_THE_FILE)
+    assignment = split_override(override)
+    if assignment is None:
         message = "expected KEY=VALUE with a dotted key, such as ensemble.num_views=4"
         document.problems.append(origin.problem(message))
         return
-    path: KeyPath = tuple(name.split("."))
+    path, text = assignment
+    owner = half_of_key(path[0])
+    if owner not in (None, half):
+        message = f"{path[0]!r} is a key of the {owner} file, but {document.source} is a {half} file"
+        document.problems.append(origin.problem(message))
+        return
     try:
         value = parse_value(text, origin)
     except ConfigError as error:
         document.problems.append(origin.problem(str(error).removeprefix(f"{origin.text}: ")))
         return
-    *above, last = name.split(".")
+    _assign(document, path, value, origin)
+
+
+def _assign(document: Document, path: tuple[str, ...], value: JsonValue, origin: Origin) -> None:
+    """Put a value at a path; sections that are absent or null are opened."""
+    *above, last = path
     mapping = document.values
     for depth, key in enumerate(above, start=1):
         if mapping.get(key) is None:
@@ -111,7 +164,8 @@ def _apply(document: Document, override: str) -> None:
             document.origins[path[:depth]] = origin
         child = mapping[key]
         if not isinstance(child, dict):
-            message = f"{'.'.join(above[:depth])} holds a value, not a mapping, so {name!r} is no key"
+            what = shorten(".".join(above[:depth]))
+            message = f"{what} holds a value, not a mapping, so {shorten(repr('.'.join(path)))} is no key"
             document.problems.append(origin.problem(message))
             return
         mapping = child

@@ -2,14 +2,14 @@
 
 import difflib
 import re
-from collections.abc import Iterator, Sequence
-from typing import Any, Final, get_args
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, Literal, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from hoiray.config.base import CROSS_FIELD, Config
-from hoiray.config.document import Document, KeyPath, Problem
+from hoiray.config.document import Document, KeyPath, Problem, shorten
 
 _EXPECTED: Final[dict[str, str]] = {
     "bool_type": "true or false",
@@ -27,11 +27,18 @@ _EXPECTED: Final[dict[str, str]] = {
     "string_pattern_mismatch": "text that matches {pattern}",
     "string_too_short": "text of at least {min_length} character",
     "string_type": "text",
-    "union_tag_invalid": "one of {expected_tags}",
+    "string_unicode": "text without lone surrogates",
 }
 """What was expected, by pydantic's type of error; ``test_problems.py`` provokes each on a real file."""
 
-_MAX_SHOWN: Final = 60
+_UNKNOWN_EXPECTED: Final = "a value that the field can take"
+"""For a type of error that nobody has met: pydantic's own words name its internals, not the reader's file."""
+
+_MAX_PATH_CHARS: Final = 120
+"""The longest path of a field has 40; names of options and node groups are the writer's own."""
+
+_TAG_ERRORS: Final = ("union_tag_invalid", "union_tag_not_found")
+"""Raised by a mapping whose key ``preset`` chooses no model."""
 
 
 def list_problems(error: ValidationError, document: Document, model: type[Config], root_name: str) -> list[Problem]:
@@ -68,8 +75,7 @@ def show_value(value: object) -> str:
         return "a mapping" if isinstance(value, dict) else "a list"
     if value is None:
         return "null (nothing)"
-    text = str(value).lower() if isinstance(value, bool) else repr(value)
-    return text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}..."
+    return shorten(str(value).lower() if isinstance(value, bool) else repr(value))
 
 
 def _data_path(details: ErrorDetails, document: Document) -> KeyPath:
@@ -83,9 +89,10 @@ def _data_path(details: ErrorDetails, document: Document) -> KeyPath:
             node = node[part]
         if inside or (is_last and details["type"] == "missing"):
             path.append(part)
-    if details["type"] in (CROSS_FIELD, "union_tag_invalid"):
-        # both are raised by a mapping and mean one of its keys; a tag is always called preset
-        path.append(details["ctx"].get("field", "preset"))
+    if details["type"] == CROSS_FIELD:
+        path.append(details["ctx"]["field"])
+    if details["type"] in _TAG_ERRORS:
+        path.append("preset")
     return tuple(path)
 
 
@@ -94,34 +101,50 @@ def _unknown_key(path: KeyPath, model: type[Config], root_name: str) -> str:
     known = sorted({name for owner in _models_at(model, parent) for name in owner.model_fields})
     near = did_you_mean(key, known)
     advice = f"did you mean {near!r}?" if near else f"known keys: {', '.join(known)}"
-    return f"unknown key {key!r} in {_dotted(parent) or root_name}; {advice}"
+    return f"unknown key {shorten(repr(key))} in {_dotted(parent) or root_name}; {advice}"
 
 
 def _wrong_value(details: ErrorDetails, path: KeyPath, model: type[Config], root_name: str) -> str:
-    context = details.get("ctx", {})
     if details["type"] == CROSS_FIELD:
         what = str(details["msg"])
+    elif details["type"] in _TAG_ERRORS:
+        choices, found = _choices(model, path), details["input"].get(path[-1])
+        expected = f"one of {', '.join(map(repr, choices))}"
+        what = f"expected {expected}, found {show_value(found)}{_nearest(found, choices)}"
     else:
-        found = context["tag"] if details["type"] == "union_tag_invalid" else details["input"]
-        expected = _EXPECTED.get(details["type"], details["msg"]).format(**context)
+        found = details["input"]
+        expected = _EXPECTED.get(details["type"], _UNKNOWN_EXPECTED).format(**details.get("ctx", {}))
         what = f"expected {expected}, found {show_value(found)}{_hint(details, found)}"
     stop = "" if what.endswith("?") else "."
     return f"{_dotted(path) or root_name}: {what}{stop} {_description(model, path)}".rstrip()
 
 
 def _hint(details: ErrorDetails, found: object) -> str:
-    if details["type"] in ("literal_error", "union_tag_invalid"):
-        context = details.get("ctx", {})
-        choices = str(context.get("expected", context.get("expected_tags")))
-        near = did_you_mean(str(found), re.findall(r"'([^']+)'", choices))
-        return f"; did you mean {near!r}?" if near else ""
+    if details["type"] == "literal_error":
+        return _nearest(found, re.findall(r"'([^']+)'", details["ctx"]["expected"]))
     if details["type"] == "string_type" and isinstance(found, bool | int | float):
         return "; put it in quotes"
     return ""
 
 
+def _nearest(found: object, choices: Sequence[str]) -> str:
+    near = did_you_mean(found, choices) if isinstance(found, str) else None
+    return f"; did you mean {near!r}?" if near else ""
+
+
+def _choices(model: type[Config], path: KeyPath) -> list[str]:
+    """Return what the models that may stand at a path allow for one of their keys, in their order."""
+    annotations = [owner.model_fields[str(path[-1])].annotation for owner in _models_at(model, path[:-1])]
+    return [
+        str(choice)
+        for annotation in annotations
+        if get_origin(annotation) is Literal
+        for choice in get_args(annotation)
+    ]
+
+
 def _dotted(path: KeyPath) -> str:
-    return ".".join(map(str, path))
+    return shorten(".".join(map(str, path)), _MAX_PATH_CHARS)
 
 
 def _description(model: type[Config], path: KeyPath) -> str:
@@ -137,12 +160,12 @@ def _models_at(model: type[Config], path: KeyPath) -> list[type[Config]]:
     models = [model]
     is_name = False
     for part in path:
-        if is_name:  # the name of an entry in a dict of models
+        if is_name:  # the name of an entry in a mapping of models
             is_name = False
             continue
         annotations = [owner.model_fields[part].annotation for owner in models if part in owner.model_fields]
         models = [child for annotation in annotations for child in _models_in(annotation)]
-        is_name = any(_is_dict(annotation) for annotation in annotations)
+        is_name = any(get_origin(annotation) is Mapping for annotation in annotations)
     return models
 
 
@@ -151,7 +174,3 @@ def _models_in(annotation: object) -> Iterator[type[Config]]:
         yield annotation
     for argument in get_args(annotation):
         yield from _models_in(argument)
-
-
-def _is_dict(annotation: object) -> bool:
-    return getattr(annotation, "__origin__", None) is dict

@@ -8,6 +8,7 @@ of what a URI points at (size and ETag of videos, digest of weights) joins when 
 "the released code" is its authors' repository, stevenlsw/Semi-Hand-Object.
 """
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Discriminator, Field, JsonValue, Tag, model_validator
@@ -96,7 +97,11 @@ class Hand(WhatConfig):
 
 
 class Teacher(WhatConfig):
-    """The predictor that labels the videos."""
+    """The predictor that labels the videos.
+
+    An option of 1 and one of 1.0 (or true, or "1") are different options, and so are their fingerprints: what a
+    predictor makes of a type is not known here. Everywhere else the field's own type decides, and 1 equals 1.0.
+    """
 
     predictor: str = Field(
         pattern=r"^[A-Za-z_][A-Za-z0-9_.-]*$", description="Name of the predictor: hoiray's own or a plug-in's."
@@ -104,7 +109,7 @@ class Teacher(WhatConfig):
     checkpoint_uri: Uri | None = Field(
         default=None, description="Weights of the predictor; null: the predictor needs none."
     )
-    options: dict[OptionName, JsonValue] = Field(
+    options: Mapping[OptionName, JsonValue] = Field(
         default_factory=dict, description="Options of the predictor, passed on as written and checked by it."
     )
 
@@ -242,7 +247,7 @@ class PaperLimits(WhatConfig):
 
 
 class CalibratedLimits(WhatConfig):
-    """Limits that ``hoiray calibrate`` found on labelled data."""
+    """Limits that were calibrated on labelled data, read from a file."""
 
     preset: Literal["calibrated"] = Field(description="paper: the paper's numbers; calibrated: numbers from a file.")
     uri: Uri = Field(description="The limits file; its digest joins the judge id when a run is planned.")

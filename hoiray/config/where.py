@@ -1,10 +1,19 @@
 """The *where* half of a configuration: machines, pools and retries. Never hashed, must not change a result."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from hoiray.config.base import Count, Fraction, NonNegative, Positive, WhereConfig, cross_field_error
+from hoiray.config.base import (
+    MAX_COUNT,
+    Count,
+    Fraction,
+    NonNegative,
+    Positive,
+    WhereConfig,
+    cross_field_error,
+)
 
 GroupName = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$")]
 """A DNS label, as Kubernetes wants it for a worker group; room is left for the cluster's own prefix."""
@@ -82,7 +91,7 @@ class Node(WhereConfig):
 class WorkerGroup(Node):
     """A group of equal nodes that the cluster's autoscaler may grow and shrink."""
 
-    min: int = Field(default=0, ge=0, description="Nodes that always run.")
+    min: int = Field(default=0, ge=0, le=MAX_COUNT, description="Nodes that always run.")
     max: Count = Field(default=1, description="Nodes at most.")
     spot: bool = Field(default=False, description="May the provider take nodes back at any time?")
 
@@ -117,7 +126,7 @@ class TrainWorkers(WhereConfig):
         default=None, description="Memory that one worker reserves, in GiB; null: none."
     )
     max_failures: int = Field(
-        default=3, ge=0, description="Restarts from the last checkpoint before the training fails."
+        default=3, ge=0, le=MAX_COUNT, description="Restarts from the last checkpoint before the training fails."
     )
 
 
@@ -125,7 +134,9 @@ class ClusterConfig(WhereConfig):
     """The cluster and how the work is spread over it."""
 
     head: Node = Field(description="The head node; on a single machine the only one.")
-    workers: dict[GroupName, WorkerGroup] = Field(default_factory=dict, description="Groups of worker nodes, by name.")
+    workers: Mapping[GroupName, WorkerGroup] = Field(
+        default_factory=dict, description="Groups of worker nodes, by name."
+    )
     pools: Pools = Field(default=Pools(), description="Actor pools of the label plan.")
     task_cpus: Positive = Field(
         default=1.0,

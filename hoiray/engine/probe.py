@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LOCAL = "local"
+_ADDRESS = re.compile(r"auto|local|(ray://)?(\[[0-9A-Fa-f:.]+\]|[^\s/:@\[\]]+):(?P<port>[0-9]{1,5})")
+_EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Exit|Timeout|Interrupt)(: |$)")
+"""The last line but its notes of a traceback; a message of several lines ends in lines that name no error."""
+MAX_DETAIL_CHARS = 200
 MAX_TEMP_PATH_LENGTH = 60
 """Ray's socket paths must fit in 107 bytes; Ray itself appends about 47."""
 
@@ -30,18 +35,28 @@ def probe_ray(address: str | None, timeout_s: float) -> RayProbe:
     """Run one task on the cluster at `address`, or on a one-CPU cluster started for the purpose.
 
     Args:
-        address: a Ray address (`ray://host:10001`, `host:6379`), or None to start a small local cluster.
+        address: a Ray address (`ray://host:10001`, `host:6379`, `auto` for the cluster of this machine), or None or
+            `local` to start a small cluster. One of another form is answered at once.
         timeout_s: wall-clock limit; a cluster that does not answer in time counts as unreachable.
     """
+    if address is not None and not _is_address(address):
+        detail = f"expected HOST:PORT, ray://HOST:PORT, auto or local, found {address[:MAX_DETAIL_CHARS]!r}"
+        return RayProbe(ok=False, detail=detail)
+    is_local = address in (None, LOCAL)
     with tempfile.TemporaryDirectory(prefix="hr-", ignore_cleanup_errors=True) as folder:
         environment = dict(os.environ)
-        if len(folder) < MAX_TEMP_PATH_LENGTH and address is None:
+        if len(folder) < MAX_TEMP_PATH_LENGTH and is_local:
             environment["RAY_TMPDIR"] = folder
             # a local Ray would otherwise write a token to the home folder and change later `ray start`s
             environment.setdefault("RAY_AUTH_MODE", "disabled")
         environment.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         command = [sys.executable, "-m", "hoiray.engine.probe", address or LOCAL]
         return _ask(command, environment, timeout_s, Path(folder))
+
+
+def _is_address(text: str) -> bool:
+    match = _ADDRESS.fullmatch(text)
+    return match is not None and (match["port"] is None or 0 < int(match["port"]) < 1 << 16)
 
 
 def _ask(command: list[str], environment: dict[str, str], timeout_s: float, folder: Path) -> RayProbe:
@@ -61,8 +76,14 @@ def _ask(command: list[str], environment: dict[str, str], timeout_s: float, fold
         answers = [line for line in output.splitlines() if line.startswith('{"ok"')]
         if answers:
             return RayProbe(**json.loads(answers[-1]))
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    return RayProbe(ok=False, detail=lines[-1][:200] if lines else f"exit status {child.returncode}")
+    return RayProbe(ok=False, detail=_reason(log.read_text(errors="replace")) or f"exit status {child.returncode}")
+
+
+def _reason(log: str) -> str:
+    """Return the line of a log that says why: that of the last exception, else the last one; empty without any."""
+    lines = [line.rstrip() for line in log.splitlines() if line.strip()]
+    errors = [line for line in lines if _EXCEPTION.match(line)]
+    return (errors or lines or [""])[-1].strip()[:MAX_DETAIL_CHARS]
 
 
 def _answer(address: str) -> RayProbe:

@@ -1,5 +1,7 @@
 import json
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -7,6 +9,8 @@ import pytest
 
 from hoiray.benchmarks import timing
 from hoiray.errors import ConfigError
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_the_ratio_is_subject_over_baseline() -> None:
@@ -30,6 +34,23 @@ def test_a_loaded_machine_is_refused_unless_forced(monkeypatch: pytest.MonkeyPat
     timing.refuse_loaded_machine(force=True)
     monkeypatch.setattr(os, "getloadavg", lambda: (0.0, 0.0, 0.0))
     timing.refuse_loaded_machine(force=False)
+
+
+def test_a_folder_that_takes_no_report_is_refused_before_anything_is_measured(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        ConfigError, match=r"--out .*/file/x: expected a folder that can be written to, found Not a dir"
+    ):
+        timing.make_report_folder(tmp_path / "file" / "x")
+    assert timing.make_report_folder(tmp_path / "a" / "b").is_dir()
+    assert list((tmp_path / "a" / "b").iterdir()) == []
+    # a single pair is refused too, but only once the measurement begins
+    place = ["--out", str(tmp_path / "file" / "x")]
+    command = [sys.executable, "jobs/benchmark.py", "hand", "--force", "--pairs", "1", *place]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=dict(os.environ))
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: --out ")
+    assert "Traceback" not in done.stderr
 
 
 def test_the_report_carries_machine_versions_and_figures(tmp_path: Path) -> None:

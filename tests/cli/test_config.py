@@ -4,7 +4,7 @@ import pytest
 
 from hoiray.cli.config import check, show
 from hoiray.config.fingerprint import fingerprint
-from hoiray.config.load import load_run, parse_run
+from hoiray.config.load import load_cluster, load_run, parse_cluster, parse_run
 from hoiray.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -51,6 +51,33 @@ def test_an_override_changes_the_fingerprint(capsys: pytest.CaptureFixture[str])
     before = capsys.readouterr().out
     check(RUN, None, ["ensemble.num_views=4"])
     assert capsys.readouterr().out != before
+
+
+def test_each_override_reaches_the_file_that_has_its_key(capsys: pytest.CaptureFixture[str]) -> None:
+    assert check(RUN, CLUSTER, ["ensemble.num_views=4", "pools.predict.max=200"]) == 2
+    out = capsys.readouterr().out
+    assert fingerprint(load_run(RUN, ["ensemble.num_views=4"])) in out
+    assert "predict 200 x" in out
+
+
+def test_an_override_that_reaches_no_file_is_a_problem() -> None:
+    with pytest.raises(ConfigError) as caught:
+        check(RUN, CLUSTER, ["pols.predict.max=4", "seed=-1", "pools.judge.max=0"])
+    message = str(caught.value)
+    assert "unknown key 'pols' in run and cluster; did you mean 'pools' (cluster)?" in message
+    assert "--set seed=-1: seed: expected a number >= 0" in message
+    assert "--set pools.judge.max=0: pools.judge.max: expected a number >= 1" in message
+    with pytest.raises(ConfigError, match=r"^--set pools\.judge\.max=2: 'pools' is a key of the cluster file; name .*"):
+        check(RUN, None, ["pools.judge.max=2"])
+
+
+def test_a_cluster_file_is_shown_and_said_to_be_one(capsys: pytest.CaptureFixture[str]) -> None:
+    show(CLUSTER, ["pools.predict.max=4"])
+    out = capsys.readouterr().out
+    assert out.startswith(f"# Cluster configuration of '{CLUSTER}', with every default.\n")
+    assert parse_cluster(out) == load_cluster(CLUSTER, ["pools.predict.max=4"])
+    show(RUN, [])
+    assert capsys.readouterr().out.startswith(f"# Run configuration of '{RUN}'")
 
 
 def test_what_is_shown_loads_back_equal(capsys: pytest.CaptureFixture[str]) -> None:

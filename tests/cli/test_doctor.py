@@ -1,10 +1,12 @@
 import dataclasses
+import re
 from pathlib import Path
 
 import pytest
 from s3_server import S3Server
 
 from hoiray.cli import doctor
+from hoiray.config.where import ClusterConfig, Node, Pool
 from hoiray.engine import probe
 from hoiray.io import storage, video
 
@@ -33,6 +35,15 @@ def test_little_memory_is_a_warning(memory_gib: int, status: str, monkeypatch: p
     assert _lines(doctor.check_memory())[0].status == status
 
 
+def test_the_advice_on_memory_names_fields_that_exist(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "memory_limit_bytes", lambda: doctor.GIB)
+    fix = _lines(doctor.check_memory())[0].fix
+    fields = {*Node.model_fields, *Pool.model_fields, *ClusterConfig.model_fields}
+    named = set(re.findall(r"\b[a-z]+(?:_[a-z]+)+\b", fix))
+    assert named == {"object_store_gib"}
+    assert {*named, "max", "pools"} <= fields
+
+
 def test_the_memory_limit_is_positive_and_no_more_than_the_machine() -> None:
     assert doctor.GIB // 4 < doctor.memory_limit_bytes() < 1 << 50
 
@@ -50,6 +61,12 @@ def test_a_dead_ray_is_a_warning_that_says_what_was_seen(monkeypatch: pytest.Mon
         assert line.status == "warning"
         assert "no answer" in line.detail
         assert line.fix
+
+
+def test_a_malformed_ray_address_is_a_warning_that_shows_the_forms() -> None:
+    (line,) = _lines(doctor.check_ray("bogus://x", 60.0))
+    assert line.status == "warning"
+    assert "expected HOST:PORT, ray://HOST:PORT, auto or local, found 'bogus://x'" in line.detail
 
 
 def test_s3_that_was_not_asked_for_is_not_tried() -> None:

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from hoiray.config.document import Document, Origin, is_plain_text, parse_document, parse_value
+from hoiray.config.document import Document, Origin, is_plain_text, parse_document, parse_value, shorten
 from hoiray.errors import ConfigError
 
 
@@ -109,9 +109,41 @@ def test_aliases_of_aliases_do_not_fill_the_memory() -> None:
         read("\n".join(lines))
 
 
-def test_thousands_of_levels_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"f\.yaml: expected at most a few levels of nesting"):
-        read("a: " + "[" * 3_000)
+@pytest.mark.parametrize("close", ["", "]"])
+def test_thousands_of_levels_are_refused_with_their_line(close: str) -> None:
+    with pytest.raises(ConfigError, match=r"^f\.yaml:2: expected at most 64 levels of nesting, found more; flatten it"):
+        read("b: 1\na: " + "[" * 3_000 + close * 3_000)
+
+
+def test_the_deepest_nesting_allowed_is_read() -> None:
+    for depth, is_allowed in ((62, True), (63, False)):
+        text = "a: " + "[" * depth + "1" + "]" * depth
+        if is_allowed:
+            assert read(text).values
+        else:
+            with pytest.raises(ConfigError, match="64 levels"):
+                read(text)
+
+
+def test_aliases_do_not_nest_deeper_than_what_is_written() -> None:
+    lines = ["a0: &a0 [1]", *(f"a{i}: &a{i} [[[[[[*a{i - 1}]]]]]]" for i in range(1, 12))]
+    with pytest.raises(ConfigError, match=r"^f\.yaml:2: expected at most 64 levels of nesting"):
+        read("\n".join(lines))
+
+
+@pytest.mark.parametrize(("text", "tag"), [("!foo {a: 1}", "!foo"), ("!!set {a}", "tag:yaml.org,2002:set")])
+def test_a_tag_on_the_whole_file_is_refused(text: str, tag: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        read(f"# c\n{text}")
+    assert str(raised.value) == f"f.yaml:2: expected a plain YAML value, found the tag '{tag}'; remove the tag"
+    assert read("!!map {a: 1}").values == {"a": 1}
+
+
+def test_an_integer_that_no_table_can_hold_is_refused() -> None:
+    for text in ("0x" + "f" * 6000, "9" * 6000, "9" * 400):
+        (problem,) = read(f"a: {text}").problems
+        assert str(problem).startswith("f.yaml:1: expected a finite number")
+    assert read(f"a: {2**1024 - 1}").values == {"a": 2**1024 - 1}
 
 
 @pytest.mark.parametrize("text", ["", "# only a comment\n", "---\n"])
@@ -161,6 +193,13 @@ def test_an_override_is_one_value() -> None:
         parse_value("[", origin)
     with pytest.raises(ConfigError, match="given twice"):
         parse_value("{a: 1, a: 2}", origin)
+    with pytest.raises(ConfigError, match=r"^--set a=: expected at most 64 levels"):
+        parse_value("[" * 600, origin)
+
+
+def test_a_long_text_is_cut_in_messages() -> None:
+    assert shorten("x" * 60) == "x" * 60
+    assert shorten("x" * 61) == "x" * 60 + "..."
 
 
 @pytest.mark.parametrize("text", ["a", "s3://b/p", "a-b_c.d", "1.2.3", "no"])

@@ -42,8 +42,9 @@ def another(run: RunConfig, path: str, value: Any) -> RunConfig:
     others = [not value, "right", "parquet", "mean", "subject", "fpha", "tiny", "none", "manopth", "axis_angle_l2"]
     others += ["backward_or_forward", "other", {"depth": 5}, 0.25, 64, 33, 20_000, 5000]
     *above, last = path.split(".")
+    kind = dict if isinstance(value, dict) else type(value)
     for other in others:
-        if type(other) is not type(value) and value is not None:
+        if type(other) is not kind and value is not None:
             continue
         values = run.model_dump()
         section = values

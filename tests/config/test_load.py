@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hoiray.config.lint import lint_cluster
-from hoiray.config.load import load_cluster, load_run, parse_cluster, parse_run
+from hoiray.config.load import load_cluster, load_either, load_run, parse_cluster, parse_run
 from hoiray.config.what import PaperLimits
 from hoiray.errors import ConfigError
 
@@ -69,6 +69,64 @@ def test_an_override_that_cannot_be_followed_is_named(override: str, message: st
     with pytest.raises(ConfigError) as raised:
         parse_run(RUN, [override])
     assert str(raised.value).startswith(f"--set {override}: {message}")
+
+
+@pytest.mark.parametrize(
+    "override",
+    [f"teacher.options.a={'[' * 600}{']' * 600}", f"name={'[' * 5000}", f"name={'x' * 5000}", f"seed.{'x' * 5000}=1"],
+)
+def test_a_long_override_is_cut_in_every_message(override: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        parse_run(RUN, [override])
+    assert str(raised.value).startswith(f"--set {override[:80]}...: ")
+    assert len(str(raised.value)) < 500
+
+
+def test_an_override_of_the_other_half_is_told_where_it_belongs() -> None:
+    with pytest.raises(ConfigError) as raised:
+        parse_run(RUN, ["pools.predict.max=4"], source="r.yaml")
+    assert str(raised.value) == (
+        "--set pools.predict.max=4: 'pools' is a key of the cluster file, but r.yaml is a run file"
+    )
+
+
+def test_files_that_were_mixed_up_are_told_in_one_line() -> None:
+    with pytest.raises(ConfigError) as raised:
+        parse_run("head: {num_cpus: 1, memory_gib: 1}\npools: {}\n", source="c.yaml")
+    assert str(raised.value) == (
+        "c.yaml:1: expected a run file, found a cluster file (its keys: head, pools); pass it behind --cluster"
+    )
+    with pytest.raises(ConfigError, match=r"^r\.yaml:1: expected a cluster file, found a run file .*as the run file$"):
+        parse_cluster(RUN, source="r.yaml")
+    # a key of its own half makes it a run file with a mistake
+    with pytest.raises(ConfigError, match="unknown key 'head' in run"):
+        parse_run("seed: 1\nhead: 3\npools: 3\n")
+
+
+def test_either_half_is_read_by_its_keys(tmp_path: Path) -> None:
+    run = load_either(ROOT / "jobs/label.yaml", ["seed=3"])
+    assert run == load_run(ROOT / "jobs/label.yaml", ["seed=3"])
+    cluster = load_either(ROOT / "cluster/laptop.yaml", ["pools.judge.max=7"])
+    assert cluster == load_cluster(ROOT / "cluster/laptop.yaml", ["pools.judge.max=7"])
+    neither = tmp_path / "n.yaml"
+    neither.write_text("a: 1\nb: 2\n")
+    with pytest.raises(ConfigError, match=r"n\.yaml:1: expected a run file .* or a cluster file .* the keys a, b;"):
+        load_either(neither)
+
+
+def test_a_file_that_cannot_be_read_comes_with_advice(tmp_path: Path) -> None:
+    (tmp_path / "label.yaml").write_text(RUN)
+    with pytest.raises(ConfigError, match=r"found: No such file or directory; did you mean .*/label\.yaml\?$"):
+        load_run(tmp_path / "lable.yaml")
+    with pytest.raises(ConfigError, match=r"found: No such file or directory; check the path"):
+        load_run(tmp_path / "nope.yaml")
+    with pytest.raises(ConfigError, match=r"found: No such file or directory; check the path"):
+        load_run(tmp_path / "no" / "label.yaml")
+    with pytest.raises(ConfigError, match=r"found: Is a directory; name a file in it \(label\.yaml\)$"):
+        load_run(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ConfigError, match=r"found: Is a directory; name a file$"):
+        load_run(tmp_path / "empty")
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

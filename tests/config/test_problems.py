@@ -2,8 +2,10 @@
 
 import pytest
 
+from hoiray.config.document import parse_document
 from hoiray.config.load import parse_cluster, parse_run
-from hoiray.config.problems import did_you_mean, show_value
+from hoiray.config.problems import did_you_mean, list_problems, show_value
+from hoiray.config.what import RunConfig
 from hoiray.errors import ConfigError
 
 RUN = """\
@@ -73,6 +75,46 @@ def test_an_unknown_preset_is_answered_at_its_own_line() -> None:
         "jobs/label.yaml:7: limits.preset: expected one of 'paper', 'calibrated', found 'papper';"
         " did you mean 'paper'? paper: these numbers; calibrated: numbers from a file."
     )
+
+
+@pytest.mark.parametrize(
+    ("preset", "found"),
+    [
+        ("null", "null (nothing)"),
+        ("", "null (nothing)"),
+        ("[paper]", "a list"),
+        ("{a: 1}", "a mapping"),
+        ("5", "5"),
+        ("true", "true"),
+    ],
+)
+def test_a_preset_that_is_no_name_is_shown_as_it_is_written(preset: str, found: str) -> None:
+    assert message_of(f"limits:\n  preset: {preset}\n") == (
+        f"jobs/label.yaml:6: limits.preset: expected one of 'paper', 'calibrated', found {found}."
+        " paper: these numbers; calibrated: numbers from a file."
+    )
+
+
+def test_pydantics_own_words_are_never_shown() -> None:
+    details = {"type": "never_met_before", "loc": ("seed",), "msg": "Internal _name()", "input": 3}
+
+    class Stub:
+        def errors(self, *, include_url: bool) -> list[dict[str, object]]:
+            return [details]
+
+    document = parse_document("seed: 3", "r.yaml")
+    (problem,) = list_problems(Stub(), document, RunConfig, "run")  # type: ignore[arg-type]  # one error, by hand
+    assert str(problem).startswith("r.yaml:1: seed: expected a value that the field can take, found 3. Seed of")
+
+
+def test_a_lone_surrogate_is_no_text() -> None:
+    message = message_of("", 'name="\\ud800"')
+    assert "name: expected text without lone surrogates, found '\\ud800'." in message
+
+
+def test_long_keys_and_paths_are_cut() -> None:
+    assert len(message_of(f"{'k' * 5000}: 1\n", source="r.yaml")) < 300
+    assert len(message_of(f"teacher: {{predictor: p, options: {{{'-' * 5000}: 1}}}}\n", source="r.yaml")) < 500
 
 
 def test_a_missing_key_is_placed_at_its_mapping() -> None:

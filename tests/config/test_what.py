@@ -51,6 +51,20 @@ def test_every_number_has_a_range(root: type[Config]) -> None:
     assert unbounded == []
 
 
+@pytest.mark.parametrize("root", [RunConfig, ClusterConfig])
+def test_every_whole_number_has_an_upper_bound(root: type[Config]) -> None:
+    numbers, unbounded = [], []
+    for owner in models_below(root):
+        for name, info in owner.model_fields.items():
+            parts = [info.annotation, *get_args(info.annotation)]
+            if any(part is int or getattr(part, "__origin__", None) is int for part in parts):
+                numbers.append(name)
+                if not any(hasattr(mark, "le") or hasattr(mark, "lt") for mark in _marks(info)):
+                    unbounded.append(f"{owner.__name__}.{name}")
+    assert len(numbers) > 5
+    assert unbounded == []
+
+
 def _marks(info: Any) -> list[Any]:
     """The constraints of a field, also those of an Annotated type inside an optional one."""
     nested = [mark for part in get_args(info.annotation) for mark in getattr(part, "__metadata__", ())]

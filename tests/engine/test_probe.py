@@ -1,7 +1,12 @@
+import os
+import sys
+import time
+from pathlib import Path
+
 import psutil
 import pytest
 
-from hoiray.engine.probe import probe_ray
+from hoiray.engine.probe import _ask, _is_address, probe_ray
 
 
 @pytest.mark.ray
@@ -21,3 +26,57 @@ def test_an_unreachable_cluster_is_told_in_time_and_leaves_nothing_behind() -> N
         p.info for p in psutil.process_iter(["pid", "cmdline"]) if p.info["pid"] not in before and p.info["cmdline"]
     ]
     assert not [process for process in left if "hoiray.engine.probe" in " ".join(process["cmdline"])]
+
+
+@pytest.mark.parametrize(
+    ("address", "is_one"),
+    [
+        ("ray://head:10001", True),
+        ("head.example.org:6379", True),
+        ("127.0.0.1:1", True),
+        ("[::1]:6379", True),
+        ("ray://[fe80::1]:10001", True),
+        ("auto", True),
+        ("local", True),
+        ("bogus://x", False),
+        ("bogus://x:1", False),
+        ("http://head:8265", False),
+        ("ray://head", False),
+        ("head", False),
+        ("head:0", False),
+        ("head:65536", False),
+        ("head:port", False),
+        (":6379", False),
+        ("", False),
+        ("head:1\n", False),
+    ],
+)
+def test_an_address_is_host_and_port(address: str, is_one: bool) -> None:
+    assert _is_address(address) is is_one
+
+
+def test_an_address_of_another_form_is_answered_without_starting_anything() -> None:
+    start = time.perf_counter()
+    probe = probe_ray("bogus://x", timeout_s=60)
+    assert (probe.ok, probe.num_nodes) == (False, 0)
+    assert probe.detail == "expected HOST:PORT, ray://HOST:PORT, auto or local, found 'bogus://x'"
+    assert time.perf_counter() - start < 0.5
+
+
+@pytest.mark.parametrize(
+    ("code", "detail"),
+    [
+        ("raise ValueError('no such module\\nparsed from: x')", "ValueError: no such module"),
+        ("raise ConnectionError('refused')", "ConnectionError: refused"),
+        ("raise TimeoutError", "TimeoutError"),
+        ("import concurrent.futures as f; raise f.BrokenExecutor('gone')", "concurrent.futures._base.BrokenExecutor"),
+        ("import sys; sys.stderr.write('a\\nb\\n'); sys.exit(3)", "b"),
+        ("import sys; sys.exit(3)", "exit status 3"),
+        ("raise ValueError('x' * 999)", "ValueError: xxx"),
+    ],
+)
+def test_a_child_that_fails_is_quoted_by_its_error(code: str, detail: str, tmp_path: Path) -> None:
+    probe = _ask([sys.executable, "-c", code], dict(os.environ), 60, tmp_path)
+    assert not probe.ok
+    assert probe.detail.startswith(detail)
+    assert len(probe.detail) <= 200
