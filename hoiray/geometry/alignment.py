@@ -1,6 +1,7 @@
 """Bring predicted points onto true ones before they are compared: similarity, scale and root, root only.
 
-Points are (..., N, 3) in any one unit; the result is in the target's frame and unit.
+Points are (..., N, 3) in any one unit; the result is in the target's frame and unit, and in float64 for float32 too
+(:mod:`hoiray.geometry.arrays` says why).
 """
 
 from dataclasses import dataclass
@@ -38,6 +39,7 @@ class Similarity:
     def apply(self, points: npt.ArrayLike) -> FloatArray:
         """Return the points (..., N, 3) in the target's frame."""
         values = as_floats(points, (None, 3), "points")
+        require_broadcast("similarity and points", self.scale.shape, values.shape[:-2])
         turned = values @ np.swapaxes(self.rotation, -1, -2)
         return np.asarray(turned * self.scale[..., None, None] + self.translation[..., None, :])
 

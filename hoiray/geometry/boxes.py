@@ -14,7 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from hoiray.errors import ContractError, describe
-from hoiray.geometry.arrays import BoolArray, FloatArray, as_floats, require_broadcast
+from hoiray.geometry.arrays import (
+    BoolArray,
+    FloatArray,
+    as_floats,
+    broadcast_onto,
+    require_broadcast,
+    require_image_size,
+)
 
 
 class Intersection(NamedTuple):
@@ -82,15 +89,7 @@ def iou_matrix(first_xyxy: npt.ArrayLike, second_xyxy: npt.ArrayLike) -> FloatAr
 
 def image_box(width: int, height: int) -> FloatArray:
     """Return the box (4,) an image covers, from the outer edge of its first pixel to that of its last."""
-    if width <= 0 or height <= 0:
-        raise ContractError(
-            describe(
-                what="image size",
-                expected="positive width and height",
-                found=f"{width}x{height}",
-                fix="Give the size in pixels, width first.",
-            )
-        )
+    require_image_size((width, height))
     return np.array([-0.5, -0.5, width - 0.5, height - 0.5])
 
 
@@ -113,10 +112,11 @@ def expand(boxes_xyxy: npt.ArrayLike, factor: npt.ArrayLike) -> FloatArray:
     """Scale boxes (..., 4) about their centres by `factor` (...,), each side alike.
 
     Raises:
-        ContractError: a factor is not positive.
+        ContractError: a factor is not positive, or the batch shapes do not fit together.
     """
     boxes = as_floats(boxes_xyxy, (4,), "boxes_xyxy")
     scale = as_floats(factor, (), "factor")
+    require_broadcast("boxes_xyxy and factor", boxes.shape[:-1], scale.shape)
     if not np.all(scale > 0.0):
         raise ContractError(
             describe(
@@ -138,15 +138,17 @@ def from_points(points_px: npt.ArrayLike, valid: npt.ArrayLike | None = None) ->
 
     Args:
         points_px: pixels.
-        valid: (..., N) True for the points that count; None counts all.
+        valid: True for the points that count; (..., N), or a shape that broadcasts to it. None counts all.
 
     Returns:
         NaN where no point counts or one that counts is not finite: a box around the rest would be too small.
+
+    Raises:
+        ContractError: `valid` does not broadcast to the points.
     """
     points = as_floats(points_px, (None, 2), "points_px")
-    mask = np.ones(points.shape[:-1], dtype=np.bool_) if valid is None else np.asarray(valid, dtype=np.bool_)
-    require_broadcast("points_px and valid", points.shape[:-1], mask.shape)
-    mask = np.broadcast_to(mask, points.shape[:-1])[..., None]
+    mask = np.ones((), dtype=np.bool_) if valid is None else np.asarray(valid, dtype=np.bool_)
+    mask = broadcast_onto(mask, points.shape[:-1], "valid")[..., None]
     lower = np.min(np.where(mask, points, np.inf), axis=-2, initial=np.inf)
     upper = np.max(np.where(mask, points, -np.inf), axis=-2, initial=-np.inf)
     return _absent_as_nan(np.concatenate([lower, upper], axis=-1).astype(points.dtype))

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hoiray.errors import ContractError, describe
-from hoiray.geometry.arrays import BoolArray, FloatArray, all_finite, as_floats, require_broadcast
+from hoiray.geometry.arrays import BoolArray, FloatArray, all_finite, as_floats, require_broadcast, require_image_size
 
 MIN_JOINT_SPREAD_M = 1e-4
 """Joints whose rms distance from their centroid, seen along the optical axis, is below this fix no scale. The smallest
@@ -69,7 +69,9 @@ class WeakPerspective:
 
     def residual_px(self, joints_3d: npt.ArrayLike, joints_2d_px: npt.ArrayLike) -> FloatArray:
         """Return projected minus observed joints, (..., N, 2) pixels; NaN where the camera is not solved."""
-        return np.asarray(self.project(joints_3d) - as_floats(joints_2d_px, (None, 2), "joints_2d_px"))
+        projected, observed = self.project(joints_3d), as_floats(joints_2d_px, (None, 2), "joints_2d_px")
+        require_broadcast("joints_3d and joints_2d_px", projected.shape, observed.shape)
+        return np.asarray(projected - observed)
 
 
 def solve_weak_perspective(
@@ -124,16 +126,21 @@ def project_points(points_cam: npt.ArrayLike, K: npt.ArrayLike) -> FloatArray:
     """Project points (..., N, 3) in camera axes by intrinsics (..., 3, 3) to pixels (..., N, 2).
 
     Any K with last row (0, 0, 1) is served: skew, and the rotated ones of :func:`crops.crop_intrinsics`. A point at or
-    behind the camera plane (z <= 0) has no image: NaN.
+    behind the camera plane (z <= 0), one with a coordinate that is not finite, and one whose image no float can hold
+    (z of 1e-310) have no image: NaN.
     """
     points = as_floats(points_cam, (None, 3), "points_cam")
     matrix = as_floats(K, (3, 3), "K")
     require_broadcast("points_cam and K", points.shape[:-2], matrix.shape[:-2])
-    depth = points[..., 2:]
-    is_visible = depth > 0.0
-    rays = points[..., :2] / np.where(is_visible, depth, 1.0)
-    pixels = rays @ np.swapaxes(matrix[..., :2, :2], -1, -2) + matrix[..., None, :2, 2]
-    return np.asarray(np.where(is_visible, pixels, np.nan), dtype=np.result_type(points, matrix))
+    k = matrix[..., None, :, :]
+    depth = np.where(points[..., 2] > 0.0, points[..., 2], np.nan)
+    with np.errstate(over="ignore", invalid="ignore"):
+        # one coordinate at a time: three times as fast as a product with (2, 2) matrices
+        x, y = points[..., 0] / depth, points[..., 1] / depth
+        u = k[..., 0, 0] * x + k[..., 0, 1] * y + k[..., 0, 2]
+        v = k[..., 1, 0] * x + k[..., 1, 1] * y + k[..., 1, 2]
+    has_image = np.isfinite(u) & np.isfinite(v)
+    return np.stack([np.where(has_image, u, np.nan), np.where(has_image, v, np.nan)], axis=-1)
 
 
 def unproject_points(points_2d_px: npt.ArrayLike, depth_m: npt.ArrayLike, K: npt.ArrayLike) -> FloatArray:
@@ -142,12 +149,12 @@ def unproject_points(points_2d_px: npt.ArrayLike, depth_m: npt.ArrayLike, K: npt
     Where the depth is not positive the point is NaN, as its projection is.
 
     Raises:
-        ContractError: a K cannot be inverted.
+        ContractError: a K cannot be inverted, or the numbers of points or the batch shapes do not fit together.
     """
     pixels = as_floats(points_2d_px, (None, 2), "points_2d_px")
     depth = as_floats(depth_m, (None,), "depth_m")
     matrix = as_floats(K, (3, 3), "K")
-    require_broadcast("points_2d_px, depth_m and K", pixels.shape[:-2], depth.shape[:-1], matrix.shape[:-2])
+    require_broadcast("points_2d_px, depth_m and K", pixels.shape[:-1], depth.shape, (*matrix.shape[:-2], 1))
     a, b, c, d = matrix[..., 0, 0], matrix[..., 0, 1], matrix[..., 1, 0], matrix[..., 1, 1]
     determinant = a * d - b * c
     if not np.all(determinant != 0.0):
@@ -184,7 +191,7 @@ def check_intrinsics(K: npt.ArrayLike, image_size_wh: tuple[int, int] | None = N
             in it: a matrix of the full-size video used on resized frames is the commonest mistake.
 
     Raises:
-        ContractError: names the first entry that is wrong.
+        ContractError: names the first entry that is wrong, or the image has no pixels.
     """
     matrices = as_floats(K, (3, 3), "K").reshape(-1, 3, 3)
     fx, fy = matrices[:, 0, 0], matrices[:, 1, 1]
@@ -198,7 +205,7 @@ def check_intrinsics(K: npt.ArrayLike, image_size_wh: tuple[int, int] | None = N
     _refuse(ratio > MAX_FOCAL_RATIO, matrices, f"fx and fy within a factor {MAX_FOCAL_RATIO}", "Check the units.")
     if image_size_wh is None:
         return
-    width, height = image_size_wh
+    width, height = require_image_size(image_size_wh)
     per_side = np.maximum(fx, fy) / max(width, height)
     _refuse(
         (per_side < MIN_FOCAL_PER_SIDE) | (per_side > MAX_FOCAL_PER_SIDE),

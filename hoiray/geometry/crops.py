@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from hoiray.errors import ContractError, describe
 from hoiray.geometry import boxes
-from hoiray.geometry.arrays import FloatArray, as_floats, require_broadcast
+from hoiray.geometry.arrays import FloatArray, as_floats, require_broadcast, require_image_size
 from hoiray.geometry.rotations import rotation_z
 
 
@@ -55,16 +55,7 @@ def crop_affine(
 
 def resize_affine(from_size_wh: tuple[int, int], to_size_wh: tuple[int, int]) -> FloatArray:
     """Return the affine (3, 3) of `cv2.resize`: x' = s (x + 0.5) - 0.5 on each axis."""
-    if min(*from_size_wh, *to_size_wh) <= 0:
-        raise ContractError(
-            describe(
-                what="image size",
-                expected="positive width and height",
-                found=f"{from_size_wh} to {to_size_wh}",
-                fix="Give sizes in pixels, width first.",
-            )
-        )
-    scale = np.array(to_size_wh) / np.array(from_size_wh)
+    scale = np.array(require_image_size(to_size_wh)) / np.array(require_image_size(from_size_wh))
     return _assemble(np.diag(scale), 0.5 * scale - 0.5)
 
 

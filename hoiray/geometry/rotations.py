@@ -1,8 +1,8 @@
 """Rotations as matrices, axis-angles, 6D vectors and quaternions, and the mean of several.
 
-Conventions: a matrix acts on columns (`R @ p`); axis-angles are radians along a unit axis; quaternions are `(w, x, y,
-    z)`
-with `w >= 0`; 6D vectors are the first two *columns* of the matrix, one after the other (Zhou et al., CVPR 2019).
+Conventions: a matrix acts on columns (`R @ p`); axis-angles are radians along a unit axis; quaternions are
+`(w, x, y, z)` with `w >= 0`; 6D vectors are the first two *columns* of the matrix, one after the other (Zhou et al.,
+CVPR 2019).
 Batch-first and dtype preserving, see :mod:`hoiray.geometry.arrays`. A rotation that cannot be computed (a NaN came in,
 a 6D vector without direction) is NaN.
 """
@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hoiray.errors import ContractError, describe
-from hoiray.geometry.arrays import BoolArray, FloatArray, all_finite, as_floats, require_broadcast
+from hoiray.geometry.arrays import BoolArray, FloatArray, all_finite, as_floats, broadcast_onto, require_broadcast
 
 ROTATION_TOLERANCE = 1e-5
 """Largest accepted entry of |R^T R - I|: 40 times what rounding a matrix to float32 leaves (2.4e-7)."""
@@ -153,7 +153,8 @@ def sixd_to_matrix(sixd: npt.ArrayLike) -> FloatArray:
         sixd: (..., 6), the two columns one after the other; they need not be normalised.
 
     Returns:
-        (..., 3, 3) rotations; NaN where a column is zero or both are parallel, because no rotation is meant then.
+        (..., 3, 3) rotations; NaN throughout where a column is zero or both are parallel, because no rotation is meant
+        then.
     """
     columns = as_floats(sixd, (6,), "sixd")
     first, second = _normalised(columns[..., :3]), _normalised(columns[..., 3:])
@@ -161,6 +162,8 @@ def sixd_to_matrix(sixd: npt.ArrayLike) -> FloatArray:
     sine = np.sqrt(np.sum(residue * residue, axis=-1, keepdims=True))
     residue = np.where(sine > _ROUNDING_MARGIN * np.finfo(columns.dtype).eps, residue, np.nan)
     second = _normalised(_without_component(_normalised(residue), first))
+    # a first column alone would pass for half a rotation; the second is NaN wherever the first is
+    first = np.where(np.isnan(second), np.nan, first).astype(columns.dtype)
     return np.stack([first, second, np.cross(first, second)], axis=-1)
 
 
@@ -204,7 +207,7 @@ def chordal_mean(rotations: npt.ArrayLike, weights: npt.ArrayLike | None = None,
         The means, the axis removed. Rotation NaN and consensus 0 where no sample is left or the mean is not unique.
 
     Raises:
-        ContractError: no such batch axis, or a negative or non-finite weight.
+        ContractError: no such batch axis, weights of another shape, or a negative or non-finite weight.
     """
     samples = as_floats(rotations, (3, 3), "rotations")
     batch_shape = samples.shape[:-2]
@@ -336,15 +339,7 @@ def _checked_weights(weights: npt.ArrayLike | None, batch_shape: tuple[int, ...]
     if weights is None:
         return np.ones(batch_shape)
     values = as_floats(weights, (), "weights").astype(np.float64)
-    if require_broadcast("weights and rotations", values.shape, batch_shape) != batch_shape:
-        raise ContractError(
-            describe(
-                what="weights",
-                expected=f"a shape that broadcasts to {batch_shape}",
-                found=str(values.shape),
-                fix="Give one weight for each rotation.",
-            )
-        )
+    weight = broadcast_onto(values, batch_shape, "weights")
     if not (np.isfinite(values).all() and (values >= 0.0).all()):
         raise ContractError(
             describe(
@@ -354,4 +349,4 @@ def _checked_weights(weights: npt.ArrayLike | None, batch_shape: tuple[int, ...]
                 fix="Weigh a sample that must not count with 0.",
             )
         )
-    return np.broadcast_to(values, batch_shape)
+    return weight

@@ -13,22 +13,28 @@ from hoiray.errors import ContractError, describe
 SERIES_LIMIT = 1e-4
 """Squared angle below which the power series is used: three terms are then exact to 2e-16."""
 
-MIN_COLUMN_LENGTH = 1e-8
-"""6D columns shorter than this are divided by it instead of their length, so that a zero output has a gradient."""
+MIN_LENGTH = 1e-8
+"""Vectors shorter than this are divided by it instead of their length, so that a zero output is finite."""
+
+MAX_GAIN = 5.0
+"""Largest factor by which normalising a 6D column lengthens a gradient: that of a column 0.2 long, or of two columns
+0.2 rad from parallel. The true factor, 1 / length, has no bound, and Adam's second moment forgets over 1000 steps: one
+gradient of 1e8 halts its parameter for 30 000 steps, one of 1e24, whose square is infinite in float32, for ever."""
 
 
 def sixd_to_matrix(sixd: Tensor) -> Tensor:
     """Orthonormalise two stacked columns (..., 6) into rotations (..., 3, 3) (Zhou et al. 2019, Eq. 14).
 
     Unlike the NumPy twin, zero or parallel columns give a finite matrix that is no rotation: one such output of a
-    network must not turn a whole step into NaN.
+    network must not turn a whole step into NaN. The value is exact wherever the twin has one; the gradient is exact for
+    columns at least 0.2 long and 0.2 rad from parallel, and shortened below (:data:`MAX_GAIN`), so that an optimiser
+    that starts at zero, or comes by, leaves again.
     """
     _require_trailing(sixd, (6,), "sixd")
-    first = normalize(sixd[..., :3], dim=-1, eps=MIN_COLUMN_LENGTH)
-    second = normalize(sixd[..., 3:], dim=-1, eps=MIN_COLUMN_LENGTH)
+    first, second = _unit_column(sixd[..., :3]), _unit_column(sixd[..., 3:])
     for _ in range(2):  # one pass leaves nearly parallel columns out of square, see the NumPy twin
         second = second - (first * second).sum(dim=-1, keepdim=True) * first
-        second = normalize(second, dim=-1, eps=MIN_COLUMN_LENGTH)
+    second = _unit_column(second)
     return torch.stack([first, second, torch.linalg.cross(first, second)], dim=-1)
 
 
@@ -89,8 +95,17 @@ def _matrix_to_quaternion(matrix: Tensor) -> Tensor:
     table = torch.stack(products, dim=-1).reshape(*r00.shape, 4, 4)
     largest = torch.diagonal(table, dim1=-2, dim2=-1).argmax(dim=-1)
     index = largest[..., None, None].expand(*largest.shape, 1, 4)
-    row = normalize(table.gather(-2, index).squeeze(-2), dim=-1, eps=MIN_COLUMN_LENGTH)
+    row = normalize(table.gather(-2, index).squeeze(-2), dim=-1, eps=MIN_LENGTH)
     return torch.where(row[..., :1] < 0.0, -row, row)
+
+
+def _unit_column(vector: Tensor) -> Tensor:
+    """Scale (..., 3) to length one, with a gradient no more than `MAX_GAIN` times the one that comes in."""
+    floor = max(MIN_LENGTH, torch.finfo(vector.dtype).tiny)  # half floats round 1e-8 to 0
+    length = torch.linalg.vector_norm(vector.detach(), dim=-1, keepdim=True).clamp_min(floor)
+    unit = normalize(vector, dim=-1, eps=floor)
+    # between two equal values: the value stays, and the weight reaches the gradient only
+    return torch.lerp(unit.detach(), unit, (MAX_GAIN * length).clamp_max(1.0))
 
 
 def _require_trailing(tensor: Tensor, trailing: tuple[int, ...], name: str) -> None:

@@ -108,12 +108,17 @@ def transform_mano(
 
     Returns:
         `global_orient` and `transl` in the new frame; batch shapes broadcast.
+
+    Raises:
+        ContractError: the batch shapes do not fit together.
     """
     transform = as_floats(T_new_old, (4, 4), "T_new_old")
+    orient = as_floats(global_orient, (3,), "global_orient")
     root = as_floats(rest_root_joint, (3,), "rest_root_joint")
     shift = as_floats(transl, (3,), "transl")
-    turned = matrix_to_axis_angle(transform[..., :3, :3] @ axis_angle_to_matrix(global_orient))
-    require_broadcast("T_new_old, transl and rest_root_joint", transform.shape[:-2], shift.shape[:-1], root.shape[:-1])
+    batches = (orient.shape[:-1], shift.shape[:-1], transform.shape[:-2], root.shape[:-1])
+    require_broadcast("global_orient, transl, T_new_old and rest_root_joint", *batches)
+    turned = matrix_to_axis_angle(transform[..., :3, :3] @ axis_angle_to_matrix(orient))
     moved = transform_points(transform, (root + shift)[..., None, :])[..., 0, :]
     return turned, np.asarray(moved - root)
 

@@ -5,6 +5,10 @@ included, call a keypoint correct when its error is **at most** the threshold (s
 and scores exactly 1), integrate every keypoint's curve with the trapezoidal rule, divide by the width of the threshold
 range and average over the keypoints. Nothing depends on the order of those averages, so the area also splits into one
 value per sample, which is what a bootstrap over frames or sequences needs.
+
+A sample with a NaN among its keypoints is missing as a whole, here as everywhere in the package
+(:mod:`hoiray.metrics.inputs`): every function of this module takes all its keypoints as wrong at every threshold, so
+that the area under :func:`pck_curve`, averaged over keypoints, is :func:`pck_auc`.
 """
 
 import numpy as np
@@ -26,7 +30,7 @@ def pck_curve(errors_m: AnyFloats, thresholds_m: AnyFloats | None = None) -> Flo
     """Count, per keypoint, the samples whose error is at most each threshold.
 
     Args:
-        errors_m: (N, K) keypoint errors in metres, NaN where the prediction is missing: never correct.
+        errors_m: (N, K) keypoint errors in metres; a sample with a NaN is missing, and none of its keypoints correct.
         thresholds_m: (T,) strictly ascending; the official 100 by default.
 
     Returns:
@@ -68,7 +72,7 @@ def pck_auc_per_sample(errors_m: AnyFloats, thresholds_m: AnyFloats | None = Non
     # Rounding of the sum must not let a perfect prediction score 1 + 2e-16.
     area_from = np.minimum(area_from, 1.0)
     areas: Floats = area_from[_first_correct_index(errors, thresholds)].mean(axis=1)
-    return np.where(np.isnan(errors).any(axis=1), np.nan, areas)
+    return np.where(np.isnan(errors[:, 0]), np.nan, areas)
 
 
 def pck_auc(errors_m: AnyFloats, thresholds_m: AnyFloats | None = None) -> float:
@@ -108,6 +112,7 @@ def _require_thresholds(thresholds_m: AnyFloats | None) -> Floats:
 
 
 def _require_errors(errors_m: AnyFloats) -> Floats:
+    """Return (N, K) errors as float64 in which a missing sample is NaN throughout."""
     errors = np.asarray(errors_m, dtype=np.float64)
     if errors.ndim != 2 or not errors.size or bool((errors < 0.0).any()):
         raise ContractError(
@@ -115,7 +120,7 @@ def _require_errors(errors_m: AnyFloats) -> Floats:
                 what="keypoint errors",
                 expected="shape (N, K) with N, K >= 1 and no negative distance",
                 found=f"shape {errors.shape}",
-                fix="Pass the result of hoiray.metrics.pose.point_errors.",
+                fix="Pass the result of hoiray.metrics.pose.point_errors_m.",
             )
         )
-    return errors
+    return np.where(np.isnan(errors).any(axis=1, keepdims=True), np.nan, errors)

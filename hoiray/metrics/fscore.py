@@ -11,7 +11,7 @@ import numpy as np
 from scipy.spatial import KDTree
 
 from hoiray.errors import ContractError, describe
-from hoiray.metrics.inputs import AnyFloats, Floats, predicted_points, require_truth_points
+from hoiray.metrics.inputs import AnyFloats, Floats, is_missing, predicted_points, require_truth_points
 
 OFFICIAL_F_THRESHOLDS_M = (0.005, 0.015)
 """F@5 mm and F@15 mm of the HO-3D and FreiHAND evaluations."""
@@ -47,8 +47,9 @@ def f_scores(
         )
     thresholds = _require_thresholds(thresholds_m)
     scores = np.full((*truth.shape[:-2], thresholds.size), np.nan)
-    for index in np.ndindex(truth.shape[:-2]):
-        if not np.isnan(predicted[index][0, 0]):
+    missing = is_missing(predicted)
+    for index in np.ndindex(missing.shape):
+        if not missing[index]:
             scores[index] = _f_scores_of_one(predicted[index], truth[index], thresholds)
     return scores
 

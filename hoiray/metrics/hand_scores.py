@@ -16,7 +16,7 @@ from hoiray.errors import ContractError, describe
 from hoiray.hand.joints import MIDDLE_MCP, NUM_JOINTS, WRIST
 from hoiray.metrics.curves import pck_auc_per_sample
 from hoiray.metrics.fscore import f_scores
-from hoiray.metrics.inputs import AnyFloats, Floats, paired_points
+from hoiray.metrics.inputs import AnyFloats, Floats, is_missing, paired_points
 from hoiray.metrics.pose import point_errors_m, procrustes_aligned, scale_translation_aligned
 from hoiray.metrics.summary import CM_PER_M, MM_PER_M, Summary, mean_distance, mean_rate
 
@@ -120,7 +120,7 @@ def hand_scores(
     joints, true_joints = paired_points(predicted_joints_m, true_joints_m)
     vertices, true_vertices = paired_points(predicted_vertices_m, true_vertices_m)
     _require_hands(true_joints, true_vertices)
-    missing = np.isnan(joints[:, 0, 0]) | np.isnan(vertices[:, 0, 0])
+    missing = is_missing(joints) | is_missing(vertices)
     joints, vertices = (np.where(missing[:, None, None], np.nan, points) for points in (joints, vertices))
 
     official = partial(procrustes_aligned, allow_reflection=True)

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hoiray.errors import ContractError, describe
+from hoiray.geometry.arrays import all_finite
 
 AnyFloats = npt.NDArray[np.floating[Any]]
 """What a metric accepts: any floating point array; all arithmetic is done in float64."""
@@ -38,7 +39,7 @@ def require_truth_points(truth_m: AnyFloats, *, what: str) -> Floats:
         ContractError: wrong shape, no points, or a value that is not finite.
     """
     truth = _as_points(truth_m, what)
-    bad = np.flatnonzero(~_is_finite(truth))
+    bad = np.flatnonzero(~all_finite(truth, 2))
     if bad.size:
         raise ContractError(
             describe(
@@ -65,7 +66,7 @@ def predicted_points(predicted_m: AnyFloats, *, what: str) -> Floats:
         ContractError: wrong shape or no points.
     """
     predicted = _as_points(predicted_m, what)
-    missing = ~_is_finite(predicted)
+    missing = ~all_finite(predicted, 2)
     if not missing.any():
         return predicted
     return np.where(missing[..., None, None], np.nan, predicted)
@@ -96,9 +97,17 @@ def paired_points(predicted_m: AnyFloats, truth_m: AnyFloats) -> tuple[Floats, F
     return predicted_points(predicted_m, what="predicted points"), require_truth_points(truth_m, what="true points")
 
 
-def is_missing(points: Floats) -> npt.NDArray[np.bool_]:
-    """Tell which samples of a checked (..., K, 3) prediction are missing; shape (...)."""
-    return np.isnan(points[..., 0, 0])
+def is_missing(predicted: Floats) -> npt.NDArray[np.bool_]:
+    """Tell which samples of a checked prediction are missing.
+
+    Args:
+        predicted: (..., K, 3) from :func:`predicted_points` or (N, 4, 4) from :func:`predicted_poses`, in which a
+            missing sample is NaN throughout, so that one entry tells.
+
+    Returns:
+        (...) True where missing.
+    """
+    return np.asarray(np.isnan(predicted[..., 0, 0]))
 
 
 def require_truth_poses(T_cam_obj: AnyFloats, *, what: str) -> Floats:
@@ -108,7 +117,7 @@ def require_truth_poses(T_cam_obj: AnyFloats, *, what: str) -> Floats:
         ContractError: wrong shape, a value that is not finite, or a matrix that is not a rigid transform.
     """
     poses = predicted_poses(T_cam_obj, what=what)
-    num_bad = int(np.isnan(poses[:, 0, 0]).sum())
+    num_bad = int(is_missing(poses).sum())
     if num_bad:
         raise ContractError(
             describe(
@@ -136,7 +145,7 @@ def predicted_poses(T_cam_obj: AnyFloats, *, what: str) -> Floats:
         raise ContractError(
             describe(what=what, expected="shape (N, 4, 4)", found=f"{poses.shape}", fix="Stack one pose per frame.")
         )
-    missing = ~_is_finite(poses)
+    missing = ~all_finite(poses, 2)
     defect = _rigidity_defect(poses[~missing])
     if defect > MAX_ROTATION_DEFECT:
         raise ContractError(
@@ -159,11 +168,6 @@ def _rigidity_defect(poses: Floats) -> float:
     handedness = np.abs(np.linalg.det(R) - 1.0).max()
     last_row = np.abs(poses[:, 3] - np.array([0.0, 0.0, 0.0, 1.0])).max()
     return float(max(orthogonality, handedness, last_row))
-
-
-def _is_finite(values: Floats) -> npt.NDArray[np.bool_]:
-    """Tell which batch entries are finite throughout their last two axes."""
-    return np.asarray(np.isfinite(values).all(axis=(-2, -1)))
 
 
 def _as_points(points: AnyFloats, what: str) -> Floats:

@@ -11,12 +11,23 @@ import numpy.typing as npt
 from scipy.spatial import KDTree
 
 from hoiray.errors import ContractError, describe
-from hoiray.metrics.inputs import AnyFloats, Floats, predicted_poses, require_truth_points, require_truth_poses
+from hoiray.geometry.cameras import project_points
+from hoiray.geometry.transforms import compose_transforms, invert_transform, transform_points
+from hoiray.metrics.inputs import (
+    AnyFloats,
+    Floats,
+    is_missing,
+    predicted_poses,
+    require_truth_points,
+    require_truth_poses,
+)
 from hoiray.metrics.object_model import hull_vertex_indices
 
 REP_5_LIMIT_PX = 5.0
 """Limit of the 2D projection metric (Brachmann et al., CVPR 2016). Pixels of which image is the protocol's choice:
 the HO-3D object scores count them in the 512 x 512 crop."""
+
+_LAST_ROW_OF_K = np.array([0.0, 0.0, 1.0])
 
 _MAX_BLOCK_POINTS = 1 << 19
 """Transformed points held at a time: 12 MB per float64 array, however many frames there are."""
@@ -64,7 +75,8 @@ def add_s_m(points_m: AnyFloats, T_predicted: AnyFloats, T_truth: AnyFloats) -> 
     tree = KDTree(points)
     errors = np.full(len(truth), np.nan)
     for rows in _present_blocks(predicted, len(points)):
-        true_in_predicted_obj = _transform(_rigid_inverse(predicted[rows]) @ truth[rows], points)
+        T_predicted_obj_true_obj = compose_transforms(invert_transform(predicted[rows]), truth[rows])
+        true_in_predicted_obj = transform_points(T_predicted_obj_true_obj, points)
         errors[rows] = np.asarray(tree.query(true_in_predicted_obj)[0]).mean(axis=1)
     return errors
 
@@ -129,7 +141,7 @@ def reprojection_error_px(points_m: AnyFloats, T_predicted: AnyFloats, T_truth: 
     intrinsics = _require_intrinsics(K, len(truth))
     errors = np.full(len(truth), np.nan)
     for rows in _present_blocks(predicted, len(points)):
-        true_px = _project(_transform(truth[rows], points), intrinsics[rows])
+        true_px = project_points(transform_points(truth[rows], points), intrinsics[rows])
         if np.isnan(true_px).any():
             raise ContractError(
                 describe(
@@ -139,7 +151,7 @@ def reprojection_error_px(points_m: AnyFloats, T_predicted: AnyFloats, T_truth: 
                     fix="Convert OpenGL poses (HO-3D files) to OpenCV axes first.",
                 )
             )
-        predicted_px = _project(_transform(predicted[rows], points), intrinsics[rows])
+        predicted_px = project_points(transform_points(predicted[rows], points), intrinsics[rows])
         errors[rows] = np.linalg.norm(predicted_px - true_px, axis=2).mean(axis=1)
     return errors
 
@@ -167,50 +179,33 @@ def _require_inputs(points_m: AnyFloats, T_predicted: AnyFloats, T_truth: AnyFlo
 
 def _require_intrinsics(K: AnyFloats, num_frames: int) -> Floats:
     intrinsics = np.asarray(K, dtype=np.float64)
-    if intrinsics.shape not in ((3, 3), (num_frames, 3, 3)) or not np.isfinite(intrinsics).all():
-        raise ContractError(
-            describe(
-                what="intrinsics K",
-                expected=f"finite, shape (3, 3) or ({num_frames}, 3, 3)",
-                found=f"{intrinsics.shape}",
-                fix="Give one matrix, or one per frame.",
-            )
+    if intrinsics.shape not in ((3, 3), (num_frames, 3, 3)):
+        found = f"shape {intrinsics.shape}"
+    else:
+        is_camera = np.isfinite(intrinsics).all(axis=(-2, -1)) & (intrinsics[..., 2, :] == _LAST_ROW_OF_K).all(axis=-1)
+        if is_camera.all():
+            return np.broadcast_to(intrinsics, (num_frames, 3, 3))
+        found = str(intrinsics[~is_camera][0].tolist())
+    raise ContractError(
+        describe(
+            what="intrinsics K",
+            expected=f"finite, shape (3, 3) or ({num_frames}, 3, 3), last row 0 0 1",
+            found=found,
+            fix="Give one matrix, or one per frame; transpose one that was stored column by column.",
         )
-    return np.broadcast_to(intrinsics, (num_frames, 3, 3))
+    )
 
 
 def _present_blocks(predicted: Floats, num_points: int) -> Iterator[npt.NDArray[np.intp]]:
     """Yield the indices of the frames that have an estimate, a bounded number of points at a time."""
-    present = np.flatnonzero(~np.isnan(predicted[:, 0, 0]))
+    present = np.flatnonzero(~is_missing(predicted))
     step = max(1, _MAX_BLOCK_POINTS // num_points)
     for start in range(0, len(present), step):
         yield present[start : start + step]
 
 
-def _transform(T: Floats, points: Floats) -> Floats:
-    """Move (P, 3) points by (N, 4, 4) transforms -> (N, P, 3)."""
-    moved: Floats = points @ np.swapaxes(T[:, :3, :3], 1, 2) + T[:, None, :3, 3]
-    return moved
-
-
 def _displacements(points: Floats, T_a: Floats, T_b: Floats) -> Floats:
     """Measure how far (P, 3) points move between two poses of each frame -> (N, P)."""
-    distances: Floats = np.linalg.norm(_transform(T_a - T_b, points), axis=2)
+    # T p is linear in T, so the difference of two poses moves a point by the displacement between them
+    distances: Floats = np.linalg.norm(transform_points(T_a - T_b, points), axis=2)
     return distances
-
-
-def _rigid_inverse(T: Floats) -> Floats:
-    R_inverse = np.swapaxes(T[:, :3, :3], 1, 2)
-    inverse = np.tile(np.eye(4), (len(T), 1, 1))
-    inverse[:, :3, :3] = R_inverse
-    inverse[:, :3, 3] = -(R_inverse @ T[:, :3, 3:])[:, :, 0]
-    return inverse
-
-
-def _project(points_cam: Floats, K: Floats) -> Floats:
-    """Project (N, P, 3) camera points with (N, 3, 3) intrinsics -> (N, P, 2); NaN at z <= 0."""
-    depth = points_cam[:, :, 2:]
-    in_front = np.where(depth > 0.0, points_cam, np.nan)
-    homogeneous = in_front @ np.swapaxes(K, 1, 2)
-    pixels: Floats = homogeneous[:, :, :2] / homogeneous[:, :, 2:]
-    return pixels

@@ -12,6 +12,8 @@ from types import MappingProxyType
 import numpy as np
 
 from hoiray.errors import ContractError, describe
+from hoiray.geometry.rotations import axis_angle_to_matrix
+from hoiray.geometry.transforms import compose_transforms, make_transform
 from hoiray.metrics.inputs import Floats
 
 BOP_MAX_STEP_FRACTION = 0.01
@@ -129,18 +131,13 @@ def symmetry_transforms(symmetry: ObjectSymmetry, *, max_step_fraction: float = 
 
 
 def _turns(axis: SymmetryAxis, num_turns: int) -> Floats:
-    """Return the (num_turns, 4, 4) rotations by multiples of 2 pi / num_turns about a line, by Rodrigues' formula."""
-    angles = 2.0 * np.pi / num_turns * np.arange(num_turns)[:, None, None]
-    x, y, z = np.asarray(axis.axis) / math.hypot(*axis.axis)
-    cross = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
-    R = np.eye(3) + np.sin(angles) * cross + (1.0 - np.cos(angles)) * (cross @ cross)
-    point = np.asarray(axis.point_m)
-    transforms = np.tile(np.eye(4), (num_turns, 1, 1))
-    transforms[:, :3, :3] = R
-    transforms[:, :3, 3] = point - R @ point
-    return transforms
+    """Return the (num_turns, 4, 4) rotations by multiples of 2 pi / num_turns about a line."""
+    angles_rad = 2.0 * np.pi / num_turns * np.arange(num_turns)
+    R = axis_angle_to_matrix(angles_rad[:, None] * (np.asarray(axis.axis) / math.hypot(*axis.axis)))
+    point = np.asarray(axis.point_m, dtype=np.float64)
+    return np.asarray(make_transform(R, point - R @ point), dtype=np.float64)
 
 
 def _compose(after: Floats, before: Floats) -> Floats:
     """Return all products of (A, 4, 4) and (B, 4, 4) as (A * B, 4, 4), ``after[0] @ before[0]`` first."""
-    return (after[:, None] @ before[None, :]).reshape(-1, 4, 4)
+    return np.asarray(compose_transforms(after[:, None], before[None, :]), dtype=np.float64).reshape(-1, 4, 4)

@@ -197,3 +197,11 @@ def test_the_root_lands_on_the_targets_root_to_the_last_bit() -> None:
     np.testing.assert_array_equal(align_root(source, target, root_index=0)[:, 0], target[:, 0])
     aligned = align_scale_translation(source, target, root_index=0, length_index=9)
     np.testing.assert_array_equal(aligned[:, 0], target[:, 0])
+
+
+def test_a_similarity_of_two_hands_is_not_applied_to_three() -> None:
+    rng = np.random.default_rng(10)
+    found = align_similarity(hand(rng, 2), hand(rng, 2), allow_reflection=True)
+    with pytest.raises(ContractError, match=r"similarity and points: .*found \(2,\) and \(3,\)"):
+        found.apply(np.zeros((3, 21, 3)))
+    assert found.apply(np.zeros((778, 3))).shape == (2, 778, 3)

@@ -169,6 +169,16 @@ def test_each_box_has_its_own_factor_and_factors_are_positive() -> None:
             bx.expand(np.zeros(4), factor)
 
 
+def test_a_factor_or_a_mask_that_belongs_to_other_boxes_is_refused() -> None:
+    with pytest.raises(ContractError, match=r"boxes_xyxy and factor: .*found \(3,\) and \(2,\)"):
+        bx.expand(np.zeros((3, 4)), np.ones(2))
+    assert bx.expand(np.zeros(4), np.ones(2)).shape == (2, 4)
+    for mask in [(5, 21), (20,), (2, 21)]:
+        with pytest.raises(ContractError, match=r"valid: expected a shape that broadcasts to \(21,\)"):
+            bx.from_points(np.zeros((21, 2)), np.ones(mask, dtype=bool))
+    assert bx.from_points(np.zeros((5, 21, 2)), np.ones(21, dtype=bool)).shape == (5, 4)
+
+
 def test_a_square_has_the_longer_side_and_the_same_centre() -> None:
     assert bx.square([[0.0, 0.0, 10.0, 4.0], [0.0, 0.0, 4.0, 10.0]]).tolist() == [[0, -3, 10, 7], [-3, 0, 7, 10]]
 

@@ -75,6 +75,41 @@ def test_what_is_behind_the_camera_has_no_image() -> None:
     assert np.isnan(lifted).all(axis=-1).tolist() == [False, True, True]
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_point_that_is_nowhere_or_too_close_has_no_image_and_needs_no_warning(dtype: type) -> None:
+    too_close = np.finfo(dtype).smallest_subnormal
+    nowhere = [[np.inf, 0, 1], [0, -np.inf, 1], [0, 0, np.inf], [np.inf] * 3]
+    on_the_plane = [[1, 0, 0], [0, 1, too_close], [1, 0, too_close], [1, 1, too_close]]
+    points = np.array([[0.0, 0, 0.5], *nowhere, *on_the_plane], dtype=dtype)
+    pixels = cam.project_points(points, K_HO3D.astype(dtype))
+    assert np.isnan(pixels).all(axis=-1).tolist() == [False] + [True] * 8
+    assert np.isnan(cam.project_points(points[:1], np.full((3, 3), np.inf))).all()
+    half_known = K_HO3D.copy()
+    half_known[0, 2] = np.nan
+    assert np.isnan(cam.project_points(points[:1], half_known)).all()
+    lifted = cam.unproject_points(points[:3, :2], np.array([np.inf, 1.0, 1.0]), K_HO3D)
+    assert np.isnan(lifted).any(axis=-1).all()
+
+
+@pytest.mark.parametrize("num_depths", [2, 4])
+def test_pixels_and_depths_of_different_number_are_refused(num_depths: int) -> None:
+    with pytest.raises(ContractError, match=r"points_2d_px, depth_m and K: .*found \(3,\) and \(\d,\) and \(1,\)"):
+        cam.unproject_points(np.zeros((3, 2)), np.ones(num_depths), np.eye(3))
+    lifted = cam.unproject_points(np.zeros((5, 3, 2)), np.ones(3), np.tile(np.eye(3), (5, 1, 1)))
+    assert lifted.shape == (5, 3, 3)
+
+
+def test_a_camera_of_two_hands_is_not_asked_about_three() -> None:
+    joints = hand(np.random.default_rng(10), 2)
+    camera = cam.solve_weak_perspective(joints, 900.0 * joints[..., :2])
+    with pytest.raises(ContractError, match="joints_3d and joints_2d_px"):
+        camera.residual_px(joints, np.zeros((3, 21, 2)))
+    with pytest.raises(ContractError, match="camera and points_3d"):
+        camera.residual_px(np.zeros((3, 21, 3)), np.zeros((3, 21, 2)))
+    with pytest.raises(ContractError, match="joints_3d and joints_2d_px"):
+        camera.residual_px(joints, np.zeros((2, 20, 2)))
+
+
 def test_a_k_without_inverse_is_refused() -> None:
     with pytest.raises(ContractError, match="focal lengths that are not 0"):
         cam.unproject_points(np.zeros((1, 2)), np.ones(1), np.diag([0.0, 1.0, 1.0]))
@@ -248,6 +283,12 @@ def test_a_focal_length_of_another_image_size_is_found_out(factor: float) -> Non
     cam.check_intrinsics(K)
     with pytest.raises(ContractError, match="sides of the 640x480 image"):
         cam.check_intrinsics(K, (640, 480))
+
+
+@pytest.mark.parametrize("size_wh", [(0, 0), (640, 0), (-640, -480)])
+def test_the_check_refuses_an_image_without_pixels_before_dividing_by_its_size(size_wh: tuple[int, int]) -> None:
+    with pytest.raises(ContractError, match="image size"):
+        cam.check_intrinsics(K_HO3D, size_wh)
 
 
 def test_intrinsics_stored_column_by_column_are_recognised() -> None:

@@ -201,9 +201,13 @@ def test_6d_stays_a_rotation_when_the_columns_are_nearly_parallel(dtype: type) -
 
 
 @pytest.mark.parametrize("sixd", [[0, 0, 0, 1, 0, 0], [1, 0, 0, 0, 0, 0], [1, 2, 3, 2, 4, 6], [1, 2, 3, -1, -2, -3]])
-def test_6d_without_two_directions_is_no_rotation(sixd: list[float]) -> None:
-    assert np.isnan(rot.sixd_to_matrix(np.array(sixd))).any()
-    assert np.isnan(rot.sixd_to_matrix(np.array(sixd) / 3.0)).any()
+def test_6d_without_two_directions_is_no_rotation_and_no_half_of_one(sixd: list[float]) -> None:
+    assert np.isnan(rot.sixd_to_matrix(np.array(sixd))).all()
+    assert np.isnan(rot.sixd_to_matrix(np.array(sixd) / 3.0)).all()
+    batch = rot.sixd_to_matrix(np.array([sixd, [1, 0, 0, 0, 1, 0]], dtype=np.float32))
+    assert batch.dtype == np.float32
+    assert np.isnan(batch).all(axis=(1, 2)).tolist() == [True, False]
+    np.testing.assert_array_equal(batch[1], np.eye(3))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -211,7 +215,7 @@ def test_6d_without_two_directions_is_no_rotation(sixd: list[float]) -> None:
 def test_6d_with_parallel_columns_is_no_rotation_whatever_rounding_leaves(factor: float, dtype: type) -> None:
     first = unit_vectors(np.random.default_rng(20), 500)
     parallel = np.concatenate([first, factor * first], axis=-1).astype(dtype)
-    assert np.isnan(rot.sixd_to_matrix(parallel)).any(axis=(-2, -1)).all()
+    assert np.isnan(rot.sixd_to_matrix(parallel)).all()
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

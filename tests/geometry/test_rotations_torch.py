@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
@@ -88,6 +90,85 @@ def test_gradients_are_finite_where_naive_forms_divide_by_zero(dtype: torch.dtyp
     for leaf in (vector, matrix, degenerate):
         assert leaf.grad is not None
         assert torch.isfinite(leaf.grad).all()
+
+
+TARGETS = [(0.0, 0.0, 0.0), (0.3, -0.5, 0.8), (-1.9, 0.4, 1.1), (0.1, 2.2, -1.0)]
+PARALLEL = torch.tensor([1.0, 2.0, 3.0, 2.0, 4.0, 6.0]) / 8.0
+DEGENERATE = {
+    "zero": torch.zeros(6),
+    "parallel": PARALLEL,
+    "opposite": PARALLEL * torch.tensor([0.5, 0.5, 0.5, -0.3, -0.3, -0.3]),
+    "second column zero": torch.tensor([1.0, 0.0, 0.0, 0.0, 0.0, 0.0]),
+    "first column zero": torch.tensor([0.0, 0.0, 0.0, 0.0, 1.0, 0.0]),
+    "tiny": 1e-6 * torch.tensor([1.0, 2.0, 3.0, -2.0, 0.5, 1.0]),
+}
+
+
+def adam_loss(parameters: list[torch.Tensor], output: Callable[[], torch.Tensor], target: torch.Tensor) -> float:
+    """The loss after 400 steps; with an unbounded gain it is 0.05 to 3 from the starts above."""
+    optimizer = torch.optim.Adam(parameters, lr=0.02)
+    for _ in range(400):
+        optimizer.zero_grad()
+        loss = (rott.sixd_to_matrix(output()) - target).square().sum(dim=(-2, -1)).mean()
+        loss.backward()
+        optimizer.step()
+    return loss.item()
+
+
+@pytest.mark.parametrize("start", DEGENERATE)
+def test_adam_leaves_a_6d_vector_without_two_directions_and_arrives(start: str) -> None:
+    # one parameter vector for each target: Adam keeps a second moment for every entry
+    target = rott.axis_angle_to_matrix(torch.tensor(TARGETS))
+    sixd = DEGENERATE[start].repeat(len(TARGETS), 1).requires_grad_()
+    assert adam_loss([sixd], lambda: sixd, target) < 1e-3
+
+
+def test_adam_trains_a_head_that_begins_with_zeros() -> None:
+    generator = torch.Generator().manual_seed(0)
+    head = torch.nn.Linear(8, 6)
+    torch.nn.init.zeros_(head.weight)
+    torch.nn.init.zeros_(head.bias)
+    features = torch.randn(4, 8, generator=generator)
+    target = rott.axis_angle_to_matrix(torch.randn(4, 3, generator=generator))
+    assert adam_loss(list(head.parameters()), lambda: head(features), target) < 1e-3
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+@pytest.mark.parametrize("start", DEGENERATE)
+def test_a_6d_vector_without_two_directions_has_a_gradient_of_bounded_length(start: str, dtype: torch.dtype) -> None:
+    sixd = DEGENERATE[start].clone().to(dtype).detach().requires_grad_()
+    weight = torch.eye(3, dtype=dtype)
+    (rott.sixd_to_matrix(sixd) * weight).sum().backward()
+    assert sixd.grad is not None
+    # two normalisations in a row, and the three columns each of them reaches
+    assert sixd.grad.norm() <= 3.0 * rott.MAX_GAIN**2
+    assert sixd.grad.norm() > 0.0
+
+
+@pytest.mark.parametrize(("length", "is_exact"), [(1.01 / rott.MAX_GAIN, True), (0.5 / rott.MAX_GAIN, False)])
+def test_the_gradient_of_a_column_is_shortened_below_the_stated_length_and_only_there(
+    length: float, is_exact: bool
+) -> None:
+    first = torch.tensor([[1.0, 0.0, 0.0]], dtype=torch.float64)
+    second = torch.tensor([[0.0, length, 0.0]], dtype=torch.float64, requires_grad=True)
+    matrix = rott.sixd_to_matrix(torch.cat([first, second], dim=-1))
+    np.testing.assert_allclose(matrix.detach()[0].numpy(), np.eye(3), atol=1e-15)
+    matrix[0, 2, 1].backward()
+    assert second.grad is not None
+    true_gain = 1.0 / length
+    assert second.grad[0, 2].item() == pytest.approx(true_gain if is_exact else rott.MAX_GAIN)
+
+
+def test_short_and_nearly_parallel_columns_give_the_twins_value_all_the_same() -> None:
+    rng = np.random.default_rng(3)
+    for sixd in (
+        1e-4 * rng.standard_normal((200, 6)),
+        np.repeat(rng.standard_normal((200, 3)), 2, axis=0).reshape(200, 6),
+    ):
+        sixd[:, 3:] += 1e-5 * rng.standard_normal((200, 3))
+        np.testing.assert_allclose(
+            rott.sixd_to_matrix(torch.from_numpy(sixd)).numpy(), rot.sixd_to_matrix(sixd), atol=1e-9
+        )
 
 
 @pytest.mark.parametrize("bad", [torch.zeros(4), torch.zeros(3, dtype=torch.int64), torch.zeros(())])

@@ -131,3 +131,11 @@ def test_flipping_the_translation_alone_would_be_off_by_the_rest_root() -> None:
     _, right = tf.mano_opengl_to_opencv(np.zeros(3), transl, root)
     np.testing.assert_allclose(right - FLIP @ transl, (FLIP - np.eye(3)) @ root, atol=1e-15)
     assert np.linalg.norm(right - FLIP @ transl) == pytest.approx(0.017, abs=1e-3)
+
+
+def test_mano_parameters_of_three_hands_are_not_moved_by_two_transforms() -> None:
+    three, T_new_old = np.zeros((3, 3)), np.tile(np.eye(4), (2, 1, 1))
+    with pytest.raises(ContractError, match="global_orient, transl, T_new_old and rest_root_joint"):
+        tf.transform_mano(three, three, T_new_old, np.zeros(3))
+    with pytest.raises(ContractError, match="global_orient, transl, T_new_old and rest_root_joint"):
+        tf.transform_mano(three, np.zeros(3), T_new_old, np.zeros(3))

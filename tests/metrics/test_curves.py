@@ -66,6 +66,20 @@ def test_a_missing_sample_counts_as_wrong_at_every_threshold() -> None:
     assert np.isnan(pck_auc_per_sample(errors)).tolist() == [False, False, True, False]
 
 
+def test_a_sample_with_one_missing_keypoint_is_missing_in_the_curve_as_in_the_area() -> None:
+    errors = np.random.default_rng(3).gamma(2.0, 0.01, size=(50, 21))
+    before = errors.copy()
+    errors[3, 4] = np.nan
+    without = np.where(np.arange(50)[:, None] == 3, np.inf, before)
+    thresholds = official_thresholds_m()
+    np.testing.assert_array_equal(pck_curve(errors), _oracle_curve(without, thresholds))
+    curve_area = np.mean([trapezoid(row, thresholds) for row in pck_curve(errors)]) / thresholds[-1]
+    assert pck_auc(errors) == pytest.approx(curve_area, abs=1e-14)
+    assert pck_auc(errors) < pck_auc(before)
+    assert np.flatnonzero(np.isnan(pck_auc_per_sample(errors))).tolist() == [3]
+    assert np.isnan(errors).sum() == 1
+
+
 def test_the_mean_of_the_samples_is_the_area() -> None:
     errors = np.random.default_rng(2).gamma(2.0, 0.01, size=(50, 21))
     assert pck_auc_per_sample(errors).mean() == pytest.approx(_oracle_auc(errors, official_thresholds_m()), abs=1e-14)

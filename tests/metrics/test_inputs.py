@@ -63,6 +63,7 @@ def test_a_failed_pose_is_missing_as_a_whole() -> None:
     checked = predicted_poses(poses, what="poses")
     assert np.isnan(checked[1]).all()
     assert np.isfinite(checked[[0, 2]]).all()
+    assert is_missing(checked).tolist() == [False, True, False]
 
 
 def test_a_failed_pose_in_the_truth_is_refused() -> None:

@@ -12,6 +12,7 @@ from scipy.spatial.distance import cdist
 from scipy.spatial.transform import Rotation
 
 from hoiray.errors import ContractError
+from hoiray.geometry.crops import crop_affine
 from hoiray.metrics import object_pose
 from hoiray.metrics.object_pose import add_m, add_s_m, is_within, mssd_m, reprojection_error_px
 from hoiray.metrics.symmetry import (
@@ -93,7 +94,9 @@ def test_blocks_of_frames_give_what_one_block_gives(monkeypatch: pytest.MonkeyPa
         lambda: add_m(points, predicted, truth),
         lambda: add_s_m(points, predicted, truth),
         lambda: mssd_m(points, predicted, truth, symmetries),
-        lambda: reprojection_error_px(points, predicted, truth, np.stack([K + i for i in range(9)])),
+        lambda: reprojection_error_px(
+            points, predicted, truth, np.stack([np.diag([1.0 + 0.1 * i, 1.0, 1.0]) @ K for i in range(9)])
+        ),
     )
     whole = [measure() for measure in measures]
     monkeypatch.setattr(object_pose, "_MAX_BLOCK_POINTS", 2 * len(points))
@@ -213,6 +216,21 @@ def test_inputs_that_do_not_belong_together_are_refused() -> None:
         reprojection_error_px(points, poses, poses, np.stack([K, K]))
     with pytest.raises(ContractError, match="finite ground truth"):
         add_m(points, poses, np.where(np.arange(3)[:, None, None] == 1, np.nan, poses))
+
+
+@pytest.mark.parametrize(
+    "bad", [K.T, np.diag([600.0, 600.0, 2.0]), np.diag([np.nan, 600.0, 1.0]), np.eye(4), np.ones(3), np.stack([K, K.T])]
+)
+def test_what_is_no_intrinsic_matrix_is_refused(bad: np.ndarray) -> None:
+    with pytest.raises(ContractError, match="intrinsics K"):
+        reprojection_error_px(_model(), _poses(2, 1), _poses(2, 1), bad)
+
+
+def test_a_crop_of_the_image_counts_in_its_own_pixels_turned_or_not() -> None:
+    points, predicted, truth = _model(), _poses(3, 1), _poses(3, 2)
+    full = reprojection_error_px(points, predicted, truth, K)
+    crop = crop_affine([300.0, 200.0], 128.0, 0.4, out_size_px=512)
+    np.testing.assert_allclose(reprojection_error_px(points, predicted, truth, crop @ K), 4.0 * full, rtol=1e-9)
 
 
 def test_no_frames_have_no_errors() -> None:
