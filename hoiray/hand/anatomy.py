@@ -55,6 +55,9 @@ _ROTATION_ROW: Final[tuple[int, ...]] = tuple(MANO_ROTATION_NAMES.index(name) fo
 _LOCKED_COSINE: Final = 1e-9
 """Cosine of the abduction below which flexion and twist cannot be told apart; rounding leaves 1e-16."""
 
+_LEAST_COSINE: Final = 0.5
+"""Between a stored abduction axis and twist x flexion, which it is up to the rounding of the file."""
+
 _PARALLEL_AXES: Final = 0.1
 """Sine below which two axes span no plane: 6 degrees; anatomy's are about 90 degrees apart."""
 
@@ -162,27 +165,37 @@ def anatomical_axes(arrays: HandArrays) -> AnatomicalAxes:
     * flexion turns the bone towards the palm, abduction is perpendicular to both.
 
     Computed so for the open hand, the axes are within 8 degrees of the stored ones at the thumb, 1 degree elsewhere.
+    Stored axes must therefore lie on the same side as the computed ones: an axis of the wrong sign or the other hand
+    is at least 150 degrees away at some joint, and every bent finger would measure as hyperextended.
 
     Args:
         arrays: of either side; a left hand's are mirrored first.
 
     Raises:
-        ContractError: the stored axes are parallel or of the other hand.
+        ContractError: the stored axes are parallel, of the other hand, or against those of the rest mesh.
     """
     right = arrays if arrays.is_right else mirror_hand_arrays(arrays)
     rows = list(_ROTATION_ROW)
     if right.flexion_axes is None or right.abduction_axes is None or right.twist_axes is None:
         return _axes_of_rest_mesh(right)
     axes = _orthonormal(right.flexion_axes[rows], right.twist_axes[rows], what=right.source)
-    agreement = np.einsum("jd,jd->j", axes.abduction, right.abduction_axes[rows])
-    if np.any(agreement < 0.5):
-        joint = ARTICULATED_NAMES[int(np.argmin(agreement))]
-        expected, found = "near twist x flexion", f"a cosine of {agreement.min():.2f} at {joint}"
-        fix = "Rebuild the file, or remove its axes to have them computed."
-        raise ContractError(
-            describe(what=f"{right.source}, key 'abduction_axes'", expected=expected, found=found, fix=fix)
-        )
+    what = f"{right.source}, key 'abduction_axes'"
+    _require_agreement(right.abduction_axes[rows], axes.abduction, _LEAST_COSINE, what=what, expected="twist x flexion")
+    computed = _axes_of_rest_mesh(right)
+    for key in ("flexion", "abduction", "twist"):
+        what = f"{right.source}, key '{key}_axes'"
+        _require_agreement(getattr(axes, key), getattr(computed, key), 0.0, what=what, expected="that of the rest mesh")
     return axes
+
+
+def _require_agreement(found: FloatArray, wanted: FloatArray, least_cosine: float, *, what: str, expected: str) -> None:
+    """Refuse (15, 3) axes of which one is not within the angle of the wanted ones."""
+    cosines = np.einsum("jd,jd->j", found, wanted)
+    if not np.all(cosines > least_cosine):
+        joint = ARTICULATED_NAMES[int(np.argmin(cosines))]
+        expected = f"axes whose cosine with {expected} is above {least_cosine:g}"
+        fix = "Rebuild the file, or remove its axes to have them computed."
+        raise ContractError(describe(what=what, expected=expected, found=f"{cosines.min():.2f} at {joint}", fix=fix))
 
 
 def joint_angles(

@@ -1,15 +1,12 @@
 """Reading a hand model's file: hoiray's open hand, or a user's MANO.
 
 Both have MANO's layout (Romero et al., "Embodied Hands", SIGGRAPH Asia 2017): 778 vertices, 1538 faces, 16 joints,
-10 shape directions, 135 pose correctives, a 45-D pose mean and basis. ``.npz`` files are read without pickles,
-``.pkl`` files by :mod:`hoiray.hand.unpickle`, which executes nothing. Every array is checked, because a wrong one
-gives plausible hands.
+10 shape directions, 135 pose correctives, a 45-D pose mean and basis. ``.npz`` files are read by
+:mod:`hoiray.hand.npz`, ``.pkl`` files by :mod:`hoiray.hand.unpickle`, which both evaluate and execute nothing. Every
+array is checked (:mod:`hoiray.hand.plausible`), because a wrong one gives plausible hands.
 """
 
 import dataclasses
-import hashlib
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +15,13 @@ from typing import Any, Final, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from hoiray.errors import ContractError, describe
+from hoiray.errors import ContractError
+from hoiray.hand.files import file_error, read_file
 from hoiray.hand.joints import MANO_PARENTS
+from hoiray.hand.npz import read_npz
+from hoiray.hand.plausible import check_hand
 from hoiray.hand.sides import MIRRORED_POINT_SIGNS, mirror_axis_angle, mirror_faces, mirror_points
-from hoiray.hand.unpickle import MAX_BYTES, Sparse, read_pickle
+from hoiray.hand.unpickle import MAX_BYTES, Sparse, parse_pickle
 
 FloatArray: TypeAlias = npt.NDArray[np.float64]
 IndexArray: TypeAlias = npt.NDArray[np.int64]
@@ -43,12 +43,8 @@ _FLOAT_SHAPES: Final[Mapping[str, tuple[int, ...]]] = {
 _INDEX_SHAPES: Final[Mapping[str, tuple[int, ...]]] = {"kintree_table": (2, 16), "f": (NUM_FACES, 3)}
 _AXES_KEYS: Final = ("flexion_axes", "abduction_axes", "twist_axes")
 
-_SUM_TOLERANCE: Final = 1e-3
-"""Skinning weights and regressor rows sum to one up to the rounding of float32 and of published files (1e-6)."""
-
-_MAX_HAND_M: Final = 0.5
-_MIN_HAND_M: Final = 0.05
-"""A hand with its wrist is about 0.2 m; millimetres or centimetres would land far outside."""
+_UNIT_TOLERANCE: Final = 1e-3
+"""Stored axes have length one up to the rounding of float32 and of published files (1e-6)."""
 
 
 @dataclass(frozen=True)
@@ -150,14 +146,13 @@ def licence_of(path: str | Path) -> Licence:
     guess in this direction restricts too much, in the other it would break a licence.
 
     Raises:
-        ContractError: the file does not exist.
+        ContractError: the file does not exist or cannot be read.
     """
-    path = Path(path)
-    if not path.is_file():
-        raise _bad(path, None, "a hand model file", "nothing there", _FIX_PATH)
-    packaged = packaged_hand_path()
-    is_packaged = path.stat().st_size == packaged.stat().st_size and _digest(path) == _digest(packaged)
-    return OPEN_HAND_LICENCE if is_packaged else MANO_LICENCE
+    return _licence_of_content(_read(Path(path)))
+
+
+def _licence_of_content(content: bytes) -> Licence:
+    return OPEN_HAND_LICENCE if content == packaged_hand_path().read_bytes() else MANO_LICENCE
 
 
 def load_hand_arrays(path: str | Path | None = None, *, left_shape_fix: LeftShapeFix = "auto") -> HandArrays:
@@ -172,18 +167,15 @@ def load_hand_arrays(path: str | Path | None = None, *, left_shape_fix: LeftShap
 
     Raises:
         ContractError: the file is missing, damaged or of another kind, or a key is missing, has a wrong shape or
-            holds values no hand model has. The message names file, key, expected and found.
+            holds values no hand has. The message names file, key, expected and found.
     """
     path = packaged_hand_path() if path is None else Path(path)
-    raw = _read_mapping(path)
+    content = _read(path)
+    raw = _mapping_of(path, content)
     arrays = {key: _float_array(path, raw, key, shape) for key, shape in _FLOAT_SHAPES.items()}
     parents = _checked_parents(path, _index_array(path, raw, "kintree_table"))
     faces = _index_array(path, raw, "f")
-    if faces.min() < 0 or faces.max() >= NUM_VERTICES:
-        found = f"indices from {faces.min()} to {faces.max()}"
-        raise _bad(path, "f", f"vertex indices from 0 to {NUM_VERTICES - 1}", found, _FIX_LAYOUT)
-    _check_sums(path, arrays)
-    _check_size(path, arrays["v_template"])
+    check_hand(path, arrays, faces)
     rest_joints = arrays["J_regressor"] @ arrays["v_template"]
     is_right = bool(rest_joints[4, 0] < rest_joints[0, 0])
     notes: tuple[str, ...] = ()
@@ -199,7 +191,7 @@ def load_hand_arrays(path: str | Path | None = None, *, left_shape_fix: LeftShap
         faces=faces,
         is_right=is_right,
         source=str(path),
-        licence=licence_of(path),
+        licence=_licence_of_content(content),
         notes=notes,
     )
 
@@ -239,74 +231,62 @@ def mirror_hand_arrays(arrays: HandArrays) -> HandArrays:
 _FIX_PATH: Final = "Check the path, or leave it out to use the packaged open hand."
 _FIX_LAYOUT: Final = "Use an unchanged MANO_RIGHT.pkl, or the packaged open hand."
 
-
-def _bad(path: Path, key: str | None, expected: str, found: str, fix: str) -> ContractError:
-    what = str(path) if key is None else f"{path}, key {key!r}"
-    return ContractError(describe(what=what, expected=expected, found=found, fix=fix))
+_MAX_LISTED: Final = 300
+"""A refusal lists the keys of a file, which may be a million."""
 
 
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _bad(path: Path, key: str | None, expected: str, found: str) -> ContractError:
+    return file_error(path, key, expected=expected, found=found, fix=_FIX_LAYOUT)
 
 
-def _read_mapping(path: Path) -> Mapping[str, object]:
-    if not path.is_file():
-        raise _bad(path, None, "a hand model file", "nothing there", _FIX_PATH)
-    if path.stat().st_size > MAX_BYTES:
-        raise _bad(path, None, f"a file of at most {MAX_BYTES} bytes", f"{path.stat().st_size} bytes", _FIX_LAYOUT)
-    if path.suffix == ".npz":
-        return _read_npz(path)
-    if path.suffix == ".pkl":
-        loaded = read_pickle(path)
+def _read(path: Path) -> bytes:
+    return read_file(path, kind="a hand model", max_bytes=MAX_BYTES, fix=_FIX_PATH)
+
+
+def _mapping_of(path: Path, content: bytes) -> Mapping[str, object]:
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
+        keys = (*_FLOAT_SHAPES, *_INDEX_SHAPES, *_AXES_KEYS)
+        return read_npz(content, keys, path=path, max_bytes=MAX_BYTES)
+    if suffix == ".pkl":
+        loaded = parse_pickle(content, name=str(path))
         if not isinstance(loaded, dict):
-            raise _bad(path, None, "a dictionary of arrays", f"a {type(loaded).__name__}", _FIX_LAYOUT)
+            raise _bad(path, None, "a dictionary of arrays", f"a {type(loaded).__name__}")
         return loaded
-    raise _bad(path, None, "a .npz or .pkl file", f"the suffix {path.suffix!r}", _FIX_LAYOUT)
+    raise _bad(path, None, "a .npz or .pkl file", f"the suffix {path.suffix!r}")
 
 
-def _read_npz(path: Path) -> dict[str, object]:
-    wanted = (*_FLOAT_SHAPES, *_INDEX_SHAPES, *_AXES_KEYS)
-    try:
-        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-            members = [key for key in wanted if f"{key}.npy" in archive.namelist()]
-            size = sum(archive.getinfo(f"{key}.npy").file_size for key in members)
-            if size > MAX_BYTES:
-                raise _bad(path, None, f"arrays of at most {MAX_BYTES} bytes", f"{size} bytes", _FIX_LAYOUT)
-        with np.load(path, allow_pickle=False) as arrays:
-            return {key: arrays[key] for key in members}
-    except (OSError, ValueError, EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error) as error:
-        found = f"a file NumPy cannot read ({type(error).__name__}: {error})"
-        fix = "The file is truncated, damaged or holds pickled objects: copy it again or convert it to plain arrays."
-        raise _bad(path, None, "a complete .npz of plain arrays", found, fix) from error
-
-
-def _dense(path: Path, raw: Mapping[str, object], key: str) -> npt.NDArray[Any]:
+def _dense(path: Path, raw: Mapping[str, object], key: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
     if key not in raw:
-        present = ", ".join(sorted(map(str, raw))) or "no known key"
-        raise _bad(path, key, "to be present", f"only {present}", _FIX_LAYOUT)
+        present = ", ".join(sorted(map(str, raw)))[:_MAX_LISTED] or "no known key"
+        raise _bad(path, key, "to be present", f"only {present}")
     value = raw[key]
-    if isinstance(value, Sparse):
+    # A sparse matrix of another shape stays sparse: made dense, it could take a thousand times the file's memory.
+    if isinstance(value, Sparse) and value.shape == shape:
         value = value.toarray()
+    if isinstance(value, Sparse):
+        raise _bad(path, key, f"shape {shape}", f"a sparse matrix of shape {value.shape}")
     if not isinstance(value, np.ndarray) or value.dtype.kind not in "iuf":
         kind = str(value.dtype) if isinstance(value, np.ndarray) else type(value).__name__
-        raise _bad(path, key, "an array of real numbers", f"a {kind}", _FIX_LAYOUT)
+        raise _bad(path, key, "an array of real numbers", f"a {kind}")
     return value
 
 
 def _float_array(path: Path, raw: Mapping[str, object], key: str, shape: tuple[int, ...]) -> FloatArray:
-    value = _dense(path, raw, key)
+    value = _dense(path, raw, key, shape)
     if value.shape != shape:
-        raise _bad(path, key, f"shape {shape}", f"shape {value.shape}", _FIX_LAYOUT)
+        raise _bad(path, key, f"shape {shape}", f"shape {value.shape}")
     broken = int(np.count_nonzero(~np.isfinite(value)))
     if broken:
-        raise _bad(path, key, "finite numbers", f"{broken} that are NaN or infinite", _FIX_LAYOUT)
+        raise _bad(path, key, "finite numbers", f"{broken} that are NaN or infinite")
     return value.astype(np.float64)
 
 
 def _index_array(path: Path, raw: Mapping[str, object], key: str) -> IndexArray:
-    value, shape = _dense(path, raw, key), _INDEX_SHAPES[key]
+    shape = _INDEX_SHAPES[key]
+    value = _dense(path, raw, key, shape)
     if value.dtype.kind not in "iu" or value.shape != shape:
-        raise _bad(path, key, f"integers of shape {shape}", f"{value.dtype} of shape {value.shape}", _FIX_LAYOUT)
+        raise _bad(path, key, f"integers of shape {shape}", f"{value.dtype} of shape {value.shape}")
     indices: IndexArray = value.astype(np.int64)
     return indices
 
@@ -319,14 +299,11 @@ def _axes(path: Path, raw: Mapping[str, object]) -> dict[str, FloatArray | None]
     for key in _AXES_KEYS:
         value = _float_array(path, raw, key, (16, 3))
         lengths = np.linalg.norm(value[1:], axis=1)
-        if np.any(np.abs(lengths - 1) > _SUM_TOLERANCE):
+        if np.any(np.abs(lengths - 1) > _UNIT_TOLERANCE):
             found = f"lengths from {lengths.min():.4f} to {lengths.max():.4f}"
-            raise _bad(path, key, "15 unit axes after the wrist's row", found, _FIX_LAYOUT)
+            raise _bad(path, key, "15 unit axes after the wrist's row", found)
         axes[key] = value
     return axes
-
-
-# --- checks ----------------------------------------------------------------------------------------------------------
 
 
 def _checked_parents(path: Path, kintree_table: IndexArray) -> IndexArray:
@@ -334,27 +311,8 @@ def _checked_parents(path: Path, kintree_table: IndexArray) -> IndexArray:
     parents[0] = -1  # files write 4294967295, an unsigned -1
     if tuple(parents.tolist()) != MANO_PARENTS:
         found = f"parents {parents.tolist()}"
-        raise _bad(path, "kintree_table", f"MANO's tree {list(MANO_PARENTS)}", found, _FIX_LAYOUT)
+        raise _bad(path, "kintree_table", f"MANO's tree {list(MANO_PARENTS)}", found)
     return parents
-
-
-def _check_sums(path: Path, arrays: Mapping[str, FloatArray]) -> None:
-    for key in ("weights", "J_regressor"):
-        sums = arrays[key].sum(axis=1)
-        if np.any(np.abs(sums - 1) > _SUM_TOLERANCE):
-            found = f"sums from {sums.min():.4f} to {sums.max():.4f}"
-            raise _bad(path, key, "rows that sum to 1", found, _FIX_LAYOUT)
-    if arrays["weights"].min() < -_SUM_TOLERANCE:
-        found = f"a weight of {arrays['weights'].min():.4f}"
-        raise _bad(path, "weights", "no negative skinning weight", found, _FIX_LAYOUT)
-
-
-def _check_size(path: Path, v_template: FloatArray) -> None:
-    extent = float(np.ptp(v_template, axis=0).max())
-    if not _MIN_HAND_M < extent < _MAX_HAND_M:
-        expected = f"a hand between {_MIN_HAND_M} and {_MAX_HAND_M} m long"
-        fix = "The layout is in metres: divide millimetres by 1000."
-        raise _bad(path, "v_template", expected, f"{extent:.4g} m", fix)
 
 
 def _fix_left_shapedirs(

@@ -142,7 +142,7 @@ class HandModel(nn.Module):
         betas: Tensor,
         transl: Tensor | None = None,
         *,
-        is_right: Tensor | None = None,
+        is_right: Tensor | bool | None = None,
     ) -> HandOutput:
         """Pose hands given as axis-angle.
 
@@ -151,7 +151,8 @@ class HandModel(nn.Module):
             hand_pose: (..., 45) rad, MANO order, in the convention ``flat_hand_mean`` declares.
             betas: (..., 10).
             transl: (..., 3) metres; None for zeros.
-            is_right: (...) bool; None for ``self.is_right``. Leading shapes broadcast; () and (0,) are fine.
+            is_right: (...) bool, or one for all; None for ``self.is_right``. Leading shapes broadcast; () and (0,) are
+                fine.
 
         Returns:
             Vertices and joints. Gradients are finite everywhere, also at zero rotations.
@@ -169,7 +170,7 @@ class HandModel(nn.Module):
         betas: Tensor,
         transl: Tensor | None = None,
         *,
-        is_right: Tensor | None = None,
+        is_right: Tensor | bool | None = None,
     ) -> HandOutput:
         """Pose hands given as rotation matrices, always absolute: zeros of ``flat_hand_mean=True`` are identities.
 
@@ -178,7 +179,7 @@ class HandModel(nn.Module):
             hand_pose: (..., 15, 3, 3) MANO order.
             betas: (..., 10).
             transl: (..., 3) metres; None for zeros.
-            is_right: (...) bool; None for ``self.is_right``.
+            is_right: (...) bool, or one for all; None for ``self.is_right``.
 
         Raises:
             ContractError: a shape or dtype is wrong.
@@ -193,7 +194,7 @@ class HandModel(nn.Module):
         betas: Tensor,
         transl: Tensor | None = None,
         *,
-        is_right: Tensor | None = None,
+        is_right: Tensor | bool | None = None,
     ) -> Tensor:
         """Return what :meth:`forward` gives as ``joints``, at a fraction of the cost: only five vertices are skinned.
 
@@ -202,7 +203,7 @@ class HandModel(nn.Module):
             hand_pose: (..., 45) rad.
             betas: (..., 10).
             transl: (..., 3) metres; None for zeros.
-            is_right: (...) bool; None for ``self.is_right``.
+            is_right: (...) bool, or one for all; None for ``self.is_right``.
 
         Returns:
             (..., 21, 3) metres, simple order.
@@ -220,34 +221,47 @@ class HandModel(nn.Module):
         betas: Tensor,
         transl: Tensor | None = None,
         *,
-        is_right: Tensor | None = None,
+        is_right: Tensor | bool | None = None,
     ) -> Tensor:
         """Return the joints of :meth:`from_matrices` at the cost of :meth:`joints_only`."""
         rotations, right = self._rotations_of_matrices(global_orient, hand_pose, is_right)
         return self._pose_joints(rotations, betas, transl, right)
 
-    def rest_root(self, betas: Tensor, *, is_right: Tensor | None = None) -> Tensor:
+    def rest_root(self, betas: Tensor, *, is_right: Tensor | bool | None = None) -> Tensor:
         """Return the wrist of the unposed hand: a posed hand's wrist is ``transl`` plus this.
 
         Args:
             betas: (..., 10).
-            is_right: (...) bool; None for ``self.is_right``.
+            is_right: (...) bool, or one for all; None for ``self.is_right``.
 
         Returns:
             (..., 3) metres, in the model's own frame.
+
+        Raises:
+            ContractError: a shape or dtype is wrong.
         """
         self._expect("betas", betas, (NUM_BETAS,))
+        right = self._side(is_right, betas.device)
+        _broadcast(betas.shape[:-1], right.shape)
         root = self.J_template[0] + betas @ self.J_shapedirs[0].T
-        return root * self._signs(self._side(is_right, root.device), self._point_signs)
+        return root * self._signs(right, self._point_signs)
 
     # --- pose conventions --------------------------------------------------------------------------------------------
 
-    def add_hand_mean(self, relative_pose: Tensor, *, is_right: Tensor | None = None) -> Tensor:
-        """Convert (..., 45) from relative to the mean pose (``flat_hand_mean=False``) to absolute."""
+    def add_hand_mean(self, relative_pose: Tensor, *, is_right: Tensor | bool | None = None) -> Tensor:
+        """Convert (..., 45) from relative to the mean pose (``flat_hand_mean=False``) to absolute.
+
+        Raises:
+            ContractError: a shape or dtype is wrong.
+        """
         return relative_pose + self._mean_of_side(relative_pose, is_right)
 
-    def remove_hand_mean(self, absolute_pose: Tensor, *, is_right: Tensor | None = None) -> Tensor:
-        """Convert (..., 45) from absolute (``flat_hand_mean=True``) to relative to the mean pose."""
+    def remove_hand_mean(self, absolute_pose: Tensor, *, is_right: Tensor | bool | None = None) -> Tensor:
+        """Convert (..., 45) from absolute (``flat_hand_mean=True``) to relative to the mean pose.
+
+        Raises:
+            ContractError: a shape or dtype is wrong.
+        """
         return absolute_pose - self._mean_of_side(absolute_pose, is_right)
 
     def pca_to_pose(self, coefficients: Tensor, num_components: int) -> Tensor:
@@ -336,12 +350,13 @@ class HandModel(nn.Module):
         fix = "Convert it, or load the model with that dtype."
         raise ContractError(describe(what=f"hand model, {name}", expected=expected, found=found, fix=fix))
 
-    def _side(self, is_right: Tensor | None, device: torch.device) -> Tensor:
-        if is_right is None:
-            return torch.tensor(self.is_right, device=device)
-        if is_right.dtype != torch.bool:
+    def _side(self, is_right: object, device: torch.device) -> Tensor:
+        """Return the sides as a bool tensor; whatever else was passed, a NumPy array included, is refused."""
+        if is_right is None or isinstance(is_right, bool):
+            return torch.tensor(self.is_right if is_right is None else is_right, device=device)
+        if not isinstance(is_right, Tensor) or is_right.dtype != torch.bool:
             fix = "Compare first: a 0/1 label says nothing about which is which."
-            found = str(is_right.dtype)
+            found = str(is_right.dtype) if isinstance(is_right, Tensor) else f"a {type(is_right).__name__}"
             raise ContractError(describe(what="hand model, is_right", expected="a bool tensor", found=found, fix=fix))
         return is_right
 
@@ -349,12 +364,15 @@ class HandModel(nn.Module):
         """Return (..., 3): ones for right hands, ``signs_of_left`` for left ones."""
         return torch.where(right[..., None], torch.ones_like(signs_of_left), signs_of_left)
 
-    def _mean_of_side(self, pose: Tensor, is_right: Tensor | None) -> Tensor:
+    def _mean_of_side(self, pose: Tensor, is_right: Tensor | bool | None) -> Tensor:
         self._expect("hand_pose", pose, (45,))
         right = self._side(is_right, pose.device)
+        _broadcast(pose.shape[:-1], right.shape)
         return self.hands_mean * self._signs(right, self._axis_signs).repeat(*(1,) * right.ndim, 15)
 
-    def _rotations(self, global_orient: Tensor, hand_pose: Tensor, is_right: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _rotations(
+        self, global_orient: Tensor, hand_pose: Tensor, is_right: Tensor | bool | None
+    ) -> tuple[Tensor, Tensor]:
         """Return the right hand's (..., 16, 3, 3) absolute rotations and the sides."""
         self._expect("global_orient", global_orient, (3,))
         self._expect("hand_pose", hand_pose, (45,))
@@ -370,7 +388,7 @@ class HandModel(nn.Module):
         return axis_angle_to_matrix(axis_angle), right
 
     def _rotations_of_matrices(
-        self, global_orient: Tensor, hand_pose: Tensor, is_right: Tensor | None
+        self, global_orient: Tensor, hand_pose: Tensor, is_right: Tensor | bool | None
     ) -> tuple[Tensor, Tensor]:
         self._expect("global_orient", global_orient, (3, 3))
         self._expect("hand_pose", hand_pose, (15, 3, 3))

@@ -11,8 +11,7 @@ The sign of every angle is that of anatomy, for either side:
 
 :func:`hoiray.hand.anatomy.joint_angles` measures the same angles on any pose.
 
-Angles stay inside the normal ranges of motion (American Academy of Orthopaedic Surgeons, "Joint Motion: Method of
-Measuring and Recording", 1965): knuckle 90, middle joint 100, end joint 80 degrees.
+Where the clinic has a norm (:data:`hoiray.hand.anatomy.NORMAL_RANGES`), every angle stays inside it.
 """
 
 import difflib
@@ -26,13 +25,15 @@ import numpy.typing as npt
 
 from hoiray.errors import ConfigError, describe
 from hoiray.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
-from hoiray.hand.anatomy import ARTICULATED_NAMES, AnatomicalAxes
+from hoiray.hand.anatomy import ARTICULATED_NAMES, NORMAL_RANGES, AnatomicalAxes
 from hoiray.hand.joints import MANO_ROTATION_NAMES
 
 FloatArray = npt.NDArray[np.float64]
 
 _MANO_ROWS: Final = [MANO_ROTATION_NAMES.index(name) - 1 for name in ARTICULATED_NAMES]
 """Row of each articulated joint among MANO's 15 rotations after the wrist."""
+
+_ANY_ANGLE: Final = (-np.inf, np.inf)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,7 @@ NAMED_POSES: Final[Mapping[str, HandAngles]] = MappingProxyType(
             FingerAngles(5, 85, 55),
         ),
         "thumb up": HandAngles(
-            ThumbAngles(-20, -5, -5, -30),
+            ThumbAngles(-20, 0, -5, -30),
             FingerAngles(80, 95, 60),
             FingerAngles(80, 95, 60),
             FingerAngles(80, 95, 60),
@@ -185,15 +186,33 @@ def pose_from_angles(angles: HandAngles, axes: AnatomicalAxes) -> FloatArray:
 def random_angles(rng: np.random.Generator) -> HandAngles:
     """Draw a natural pose: a blend of up to three named ones, every angle moved by about three degrees.
 
-    Blends of natural poses are natural, which angles drawn one by one are not: fingers close together.
+    Blends of natural poses are natural, which angles drawn one by one are not: fingers close together. An angle that
+    leaves its normal range, in one pose of ten, is put back to its end.
     """
     names = rng.choice(np.array(list(NAMED_POSES)), size=3, replace=False)
     shares = rng.dirichlet(np.ones(3))
     parts = [_flatten(NAMED_POSES[str(name)]) for name in names]
     blend = sum((share * part for share, part in zip(shares, parts, strict=True)), start=np.zeros(len(parts[0])))
     blend += rng.normal(0.0, 3.0, len(blend)) * (np.abs(blend) > 0)
+    blend = np.clip(blend, *_normal_degrees())
     thumb, *fingers = blend[:5], blend[5:9], blend[9:13], blend[13:17], blend[17:21]
     return HandAngles(ThumbAngles(*thumb.tolist()), *(FingerAngles(*finger.tolist()) for finger in fingers))
+
+
+def _normal_degrees() -> tuple[FloatArray, FloatArray]:
+    """Return the ends of the normal ranges, (21,) each, in the order of ``_flatten``; infinite where there is no norm.
+
+    ``ThumbAngles`` and ``FingerAngles`` begin with the flexions, base to tip, and go on with angles of the base.
+    """
+    ranges = []
+    for base in range(0, len(ARTICULATED_NAMES), 3):
+        norms = [NORMAL_RANGES.get(name) for name in ARTICULATED_NAMES[base : base + 3]]
+        ranges += [_ANY_ANGLE if norm is None else norm.flexion_rad for norm in norms]
+        splay = None if norms[0] is None else norms[0].abduction_rad
+        ranges.append(_ANY_ANGLE if splay is None else splay)
+        ranges += [_ANY_ANGLE] if base == 0 else []  # the thumb's twist
+    low, high = np.degrees(ranges).T
+    return low, high
 
 
 def _flatten(angles: HandAngles) -> FloatArray:

@@ -32,11 +32,11 @@ Real = TypeVar("Real", np.float32, np.float64)
 Integer = TypeVar("Integer", bound=np.integer)
 Scalar = TypeVar("Scalar", bound=np.generic)
 
-MIRRORED_POINT_SIGNS: Final = (-1.0, 1.0, 1.0)
-"""The diagonal of ``M``."""
+MIRRORED_AXIS_ANGLE_SIGNS: Final[tuple[float, ...]] = tuple(rotations.mirror_axis_angle(np.ones(3)).tolist())
+"""(1, -1, -1), the diagonal of ``det(M) M``; only :mod:`hoiray.geometry.rotations` says which axis is mirrored."""
 
-MIRRORED_AXIS_ANGLE_SIGNS: Final = (1.0, -1.0, -1.0)
-"""The diagonal of ``det(M) M``."""
+MIRRORED_POINT_SIGNS: Final[tuple[float, ...]] = tuple(-sign for sign in MIRRORED_AXIS_ANGLE_SIGNS)
+"""(-1, 1, 1), the diagonal of ``M``, since ``det(M)`` is -1."""
 
 
 def _expect_last_axis(name: str, array: npt.NDArray[np.generic], size: str, *, holds: bool) -> None:

@@ -18,6 +18,9 @@ A name in a pickle is never imported and never called: it is looked up in a tabl
 no attribute access on a real object, no ``__setstate__``, no registry and no persistent id to abuse. Whatever is not
 in the table is refused with its name.
 
+A small file cannot grow large either: everything built is counted, before it is built, against one budget for the
+whole file, and keys that could make a dictionary slow are refused.
+
 Python 2 text is decoded as latin1 (as with ``encoding='latin1'``), which keeps every byte of an array.
 """
 
@@ -25,6 +28,7 @@ import io
 import math
 import pickletools
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +39,7 @@ import numpy.typing as npt
 import scipy.sparse
 
 from hoiray.errors import ContractError, describe
+from hoiray.hand.files import read_file
 
 Array: TypeAlias = npt.NDArray[Any]
 Sparse: TypeAlias = scipy.sparse.csc_array | scipy.sparse.csr_array | scipy.sparse.coo_array
@@ -53,6 +58,28 @@ MAX_DEPTH: Final = 64
 MAX_ARRAY_BYTES: Final = MAX_BYTES
 """A ``Select`` or a sparse shape could otherwise claim more memory than its file has bytes."""
 
+MAX_BUILT_BYTES: Final = 4 * MAX_BYTES
+"""What one file may make of itself: the bytes of its arrays as text, as bytes and as numbers, and its objects. Without
+the limit 30 selections of 70 bytes, all from one array of 8 MB, took 2 GB."""
+
+_OBJECT_BYTES: Final = 64
+"""What an instruction is charged for the object it may make; 2 million of them take half the budget."""
+
+_MEMBER_BYTES: Final = 64
+"""What a member of a set takes in the set."""
+
+_RESOLVED_BYTES: Final = 256
+"""What the resolver keeps for each container and object, beside its copy, to recognise the next occurrence."""
+
+_MAX_KEY_BITS: Final = 60
+"""Python hashes an integer modulo 2 ** 61 - 1, so larger ones can all be made to collide: 20000 such keys took 5 s."""
+
+_MAX_KEY_LENGTH: Final = 1024
+"""Equal texts that are two objects are compared to their end, each time one is looked up."""
+
+_MAX_AXES: Final = 32
+"""NumPy 1 had no more."""
+
 _MAX_MESSAGE: Final = 300
 """A refusal quotes the file, which may hold megabytes where a name should be."""
 
@@ -62,6 +89,23 @@ _MARK: Final = object()
 
 class _Refusal(Exception):  # noqa: N818 - not an error of the reader but its verdict; becomes a ContractError
     """Why the program is not read; turned into a ContractError with the file's name."""
+
+
+@dataclass
+class _Budget:
+    """How many bytes the file may still make."""
+
+    left: int
+
+    def charge(self, num_bytes: int) -> None:
+        """Take bytes from the budget; called before what they are for is built.
+
+        Raises:
+            _Refusal: so many are not left.
+        """
+        self.left -= num_bytes
+        if self.left < 0:
+            raise _Refusal(f"data that takes more than {MAX_BUILT_BYTES} bytes")
 
 
 @dataclass(frozen=True)
@@ -96,19 +140,13 @@ def read_pickle(path: str | Path, *, max_bytes: int = MAX_BYTES) -> object:
         Numbers, text, bytes, containers, NumPy arrays and scalars, SciPy sparse matrices. Chumpy objects are arrays.
 
     Raises:
-        ContractError: the file is missing, too large, empty, truncated or no pickle, or needs something this module
-            does not construct. The message names the file and the construction.
+        ContractError: the file is missing, cannot be read, is too large, empty, truncated or no pickle, or needs
+            something this module does not construct, or more memory than a file may make of itself. The message names
+            the file and the construction.
     """
-    path = Path(path)
-    if not path.is_file():
-        found, fix = "nothing there", "Check the path."
-        raise ContractError(describe(what=str(path), expected="a pickle file", found=found, fix=fix))
-    size = path.stat().st_size
-    if size > max_bytes:
-        expected, found = f"a pickle of at most {max_bytes} bytes", f"{size} bytes"
-        fix = "Check that it is the file you meant; raise max_bytes if it is."
-        raise ContractError(describe(what=str(path), expected=expected, found=found, fix=fix))
-    return parse_pickle(path.read_bytes(), name=str(path))
+    fix = "Check that it is the file you meant."
+    content = read_file(Path(path), kind="a pickle", max_bytes=max_bytes, fix=fix)
+    return parse_pickle(content, name=str(path))
 
 
 def parse_pickle(data: bytes, *, name: str) -> object:
@@ -122,7 +160,8 @@ def parse_pickle(data: bytes, *, name: str) -> object:
         ContractError: as for :func:`read_pickle`.
     """
     try:
-        return _Resolver().resolve(_Machine().run(data))
+        budget = _Budget(MAX_BUILT_BYTES)
+        return _Resolver(budget).resolve(_Machine(budget).run(data))
     except _Refusal as refusal:
         found = str(refusal)[:_MAX_MESSAGE]
         fix = "Do not use a file you do not trust; convert one you trust to .npz where it was made."
@@ -138,6 +177,7 @@ def parse_pickle(data: bytes, *, name: str) -> object:
 class _Machine:
     """The pickle machine: a stack, a memo, and the instructions data needs."""
 
+    budget: _Budget
     stack: list[Any] = field(default_factory=list)
     memo: dict[int, Any] = field(default_factory=dict)
 
@@ -155,6 +195,7 @@ class _Machine:
             action = _INSTRUCTIONS.get(instruction.name)
             if action is None:
                 raise _Refusal(f"the instruction {instruction.name} at byte {position}, which plain data never needs")
+            self.budget.charge(_OBJECT_BYTES)
             action(self, _read_argument(instruction, file))
         raise _Refusal(f"more than {MAX_INSTRUCTIONS} instructions")
 
@@ -194,12 +235,12 @@ class _Machine:
         arguments, function = self.stack.pop(), self.stack.pop()
         if not isinstance(function, _Global) or not isinstance(arguments, tuple):
             raise _Refusal("a call of something that is no name")
-        self.push(_construct(function, arguments))
+        self.push(_construct(function, arguments, self.budget))
 
     def new_object(self) -> None:
         arguments, cls = self.stack.pop(), self.stack.pop()
         if not isinstance(cls, _Global) or not isinstance(arguments, tuple) or arguments:
-            raise _Refusal(f"an object created with arguments from {cls}")
+            raise _Refusal(f"an object created with arguments from {_quoted(cls)}")
         self.push(_new_instance(cls))
 
     def build(self) -> None:
@@ -246,8 +287,21 @@ def _unquoted(text: bytes) -> str:
     return _ESCAPE.sub(plain, text[1:-1]).decode("latin-1")
 
 
+def _quoted(value: object) -> str:
+    """Name a value for a message; what is nested is not spelled out, since lists can double at every level."""
+    is_flat = isinstance(value, tuple) and all(type(item) is int for item in value)
+    return str(value) if is_flat or isinstance(value, str | int | _Global) else f"<{type(value).__name__}>"
+
+
 def _hashable(key: object) -> Key:
-    """Let only flat keys through: hashing a deeply nested tuple would exhaust the C stack."""
+    """Let only flat and small keys through.
+
+    Hashing a deeply nested tuple would exhaust the C stack; large numbers and long texts make dictionaries slow.
+    """
+    if isinstance(key, int) and key.bit_length() > _MAX_KEY_BITS:
+        raise _Refusal(f"a number of {key.bit_length()} bits as a dictionary key or set member")
+    if isinstance(key, str | bytes) and len(key) > _MAX_KEY_LENGTH:
+        raise _Refusal(f"a text of {len(key)} characters as a dictionary key or set member")
     if key is None or isinstance(key, str | bytes | int | float | bool):
         return key
     raise _Refusal(f"a {type(key).__name__} as a dictionary key or set member")
@@ -316,6 +370,16 @@ def _constant(make: Callable[[], object]) -> _Action:
     return lambda machine, _argument: machine.push(make())
 
 
+def _container(kind: type[list[Any]] | type[dict[Any, Any]] | type[set[Any]]) -> _Action:
+    size = sys.getsizeof(kind())
+
+    def push(machine: _Machine, _argument: object) -> None:
+        machine.budget.charge(size)
+        machine.push(kind())
+
+    return push
+
+
 _LITERALS: Final = (
     *("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT"),
     *("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
@@ -338,10 +402,10 @@ _INSTRUCTIONS: Final[Mapping[str, _Action]] = {
     "NONE": _constant(lambda: None),
     "NEWTRUE": _constant(lambda: True),
     "NEWFALSE": _constant(lambda: False),
-    "EMPTY_LIST": _constant(list),
+    "EMPTY_LIST": _container(list),
     "EMPTY_TUPLE": _constant(tuple),
-    "EMPTY_DICT": _constant(dict),
-    "EMPTY_SET": _constant(set),
+    "EMPTY_DICT": _container(dict),
+    "EMPTY_SET": _container(set),
     "LIST": lambda machine, _: machine.push(machine.pop_to_mark()),
     "TUPLE": lambda machine, _: machine.push(tuple(machine.pop_to_mark())),
     "FROZENSET": lambda machine, _: machine.push(frozenset(map(_hashable, machine.pop_to_mark()))),
@@ -364,15 +428,15 @@ _INSTRUCTIONS: Final[Mapping[str, _Action]] = {
 
 # --- what a name may construct -------------------------------------------------------------------------------------
 
-_Constructor: TypeAlias = Callable[[tuple[Any, ...]], object]
+_Constructor: TypeAlias = Callable[[tuple[Any, ...], _Budget], object]
 
 
-def _construct(function: _Global, arguments: tuple[Any, ...]) -> object:
+def _construct(function: _Global, arguments: tuple[Any, ...], budget: _Budget) -> object:
     constructor = _CONSTRUCTORS.get((function.module, function.name))
     if constructor is None:
         raise _Refusal(f"a call of {function} with {len(arguments)} arguments")
     try:
-        return constructor(arguments)
+        return constructor(arguments, budget)
     except (ValueError, TypeError) as error:
         raise _Refusal(f"a call of {function} with arguments that describe no data ({error})") from error
 
@@ -384,53 +448,55 @@ def _new_instance(cls: _Global) -> _Pending:
     return _Pending(kind, class_name=str(cls))
 
 
-def _make_reconstructed(arguments: tuple[Any, ...]) -> _Pending:
+def _make_reconstructed(arguments: tuple[Any, ...], _budget: _Budget) -> _Pending:
     cls, base, state = arguments
     if not isinstance(cls, _Global) or not isinstance(base, _Global) or base.name != "object" or state is not None:
         raise _Refusal("a copy_reg._reconstructor call on something else than a plain object")
     return _new_instance(cls)
 
 
-def _make_empty_array(arguments: tuple[Any, ...]) -> _Pending:
+def _make_empty_array(arguments: tuple[Any, ...], _budget: _Budget) -> _Pending:
     subtype, shape, kind = arguments
     if not isinstance(subtype, _Global) or _CLASSES.get((subtype.module, subtype.name)) != "ndarray":
-        raise _Refusal(f"an array of the class {subtype}")
-    if shape != (0,) or kind not in {"b", b"b"}:
+        raise _Refusal(f"an array of the class {_quoted(subtype)}")
+    if shape != (0,) or kind not in ("b", b"b"):  # compared, not looked up: a nested tuple takes for ever to hash
         raise _Refusal("an array that is not made empty")
     return _Pending("ndarray")
 
 
-def _make_dtype(arguments: tuple[Any, ...]) -> _Pending:
+def _make_dtype(arguments: tuple[Any, ...], _budget: _Budget) -> _Pending:
     if len(arguments) != 3 or type(arguments[0]) is not str:
         raise _Refusal("a NumPy dtype that is no plain one")
     return _Pending("dtype", made_from=arguments)
 
 
-def _make_bytes(arguments: tuple[Any, ...]) -> bytes:
+def _make_bytes(arguments: tuple[Any, ...], budget: _Budget) -> bytes:
     text, encoding = arguments
-    if type(text) is not str or encoding not in {"latin1", "latin-1"}:
+    if type(text) is not str or encoding not in ("latin1", "latin-1"):
         raise _Refusal("bytes in an encoding other than latin1")
+    budget.charge(len(text))
     return text.encode("latin-1")
 
 
-def _make_no_bytes(arguments: tuple[Any, ...]) -> bytes:
+def _make_no_bytes(arguments: tuple[Any, ...], _budget: _Budget) -> bytes:
     if arguments:
         raise _Refusal("bytes made from something")
     return b""
 
 
 def _make_collection(kind: type[set[Any]] | type[frozenset[Any]]) -> _Constructor:
-    def make(arguments: tuple[Any, ...]) -> object:
+    def make(arguments: tuple[Any, ...], budget: _Budget) -> object:
         (items,) = arguments
         if type(items) is not list:
             raise _Refusal("a set made from something else than a list")
+        budget.charge(_MEMBER_BYTES * len(items))
         return kind(_hashable(item) for item in items)
 
     return make
 
 
 def _make_pending(kind: str, count: int) -> _Constructor:
-    def make(arguments: tuple[Any, ...]) -> _Pending:
+    def make(arguments: tuple[Any, ...], _budget: _Budget) -> _Pending:
         if len(arguments) != count:
             raise _Refusal(f"a {kind} of {len(arguments)} arguments")
         return _Pending(kind, made_from=arguments)
@@ -474,7 +540,8 @@ _CLASSES: Final[Mapping[tuple[str, str], str]] = {
 class _Resolver:
     """Replaces pending objects by the data they describe; an object that occurs twice is built once."""
 
-    def __init__(self) -> None:
+    def __init__(self, budget: _Budget) -> None:
+        self._budget = budget
         self._done: dict[int, tuple[object, object]] = {}
         self._open: set[int] = set()
 
@@ -500,6 +567,7 @@ class _Resolver:
         return result
 
     def _build(self, value: _Pending | list[object] | tuple[object, ...] | dict[Key, object]) -> object:
+        self._budget.charge(sys.getsizeof(value) + _RESOLVED_BYTES)  # a container is copied, without what is in it
         if isinstance(value, list):
             return [self.resolve(item) for item in value]
         if isinstance(value, tuple):
@@ -526,15 +594,15 @@ class _Resolver:
         if not isinstance(state, tuple) or len(state) != 5:
             raise _Refusal("an array without content")
         _version, shape, dtype, is_fortran, content = state
-        return _array_from_bytes(content, dtype, shape, is_fortran=bool(is_fortran))
+        return _array_from_bytes(content, dtype, shape, self._budget, is_fortran=bool(is_fortran))
 
     def _frombuffer(self, pending: _Pending) -> Array:
         content, dtype, shape, order = (self.resolve(part) for part in pending.made_from)
-        return _array_from_bytes(content, dtype, shape, is_fortran=order == "F")
+        return _array_from_bytes(content, dtype, shape, self._budget, is_fortran=order == "F")
 
     def _scalar(self, pending: _Pending) -> np.generic:
         dtype, content = (self.resolve(part) for part in pending.made_from)
-        scalar: np.generic = _array_from_bytes(content, dtype, (1,), is_fortran=False)[0]
+        scalar: np.generic = _array_from_bytes(content, dtype, (1,), self._budget, is_fortran=False)[0]
         return scalar
 
     def _sparse(self, pending: _Pending) -> Sparse:
@@ -545,8 +613,15 @@ class _Resolver:
         shape = state.get("_shape", state.get("shape"))
         if pending.kind == "coo":
             row, column = state["coords"] if "coords" in state else (state["row"], state["col"])
+            self._charge_copies(state["data"], row, column)
             return _checked_coo(shape, state["data"], row, column)
-        return _checked_compressed(pending.kind, shape, state["data"], state["indices"], state["indptr"])
+        parts = (state["data"], state["indices"], state["indptr"])
+        self._charge_copies(*parts)
+        return _checked_compressed(pending.kind, shape, *parts)
+
+    def _charge_copies(self, *parts: object) -> None:
+        # SciPy copies what has not the type it likes best.
+        self._budget.charge(sum(part.nbytes for part in parts if isinstance(part, np.ndarray)))
 
     def _chumpy(self, pending: _Pending) -> Array:
         attributes = pending.state
@@ -557,7 +632,7 @@ class _Resolver:
             raise _Refusal(f"a {pending.class_name}, a chumpy expression this reader cannot evaluate")
         # Only what the node needs is resolved: the rest is chumpy's bookkeeping.
         needed = {key: self.resolve(attributes[key]) for key in evaluate.needs if key in attributes}
-        array = evaluate.value(needed)
+        array = evaluate.value(needed, self._budget)
         if array.dtype.kind not in "biuf" or array.nbytes > MAX_ARRAY_BYTES:
             raise _Refusal(f"a {pending.class_name} that holds no plain array")
         return array
@@ -574,26 +649,32 @@ class _Resolver:
     }
 
 
-def _array_from_bytes(content: object, dtype: object, shape: object, *, is_fortran: bool) -> Array:
+def _array_from_bytes(content: object, dtype: object, shape: object, budget: _Budget, *, is_fortran: bool) -> Array:
     """Build an array from its bytes, which must fill its shape exactly; the result owns its memory."""
     if isinstance(content, str):
+        budget.charge(len(content))
         content = content.encode("latin-1")
     if not isinstance(content, bytes) or not isinstance(dtype, np.dtype):
         raise _Refusal("an array whose content is no bytes")
-    if not isinstance(shape, tuple) or len(shape) > 32 or any(type(size) is not int or size < 0 for size in shape):
-        raise _Refusal(f"an array of the shape {shape!r}")
+    if not isinstance(shape, tuple) or len(shape) > _MAX_AXES or not all(_is_size(size) for size in shape):
+        raise _Refusal(f"an array of the shape {_quoted(shape)}")
     if math.prod(shape) * dtype.itemsize != len(content):
         raise _Refusal(f"an array of the shape {shape} and type {dtype} in {len(content)} bytes")
+    budget.charge(len(content))
     flat: Array = np.frombuffer(content, dtype=dtype) if content else np.empty(0, dtype=dtype)
     return flat.reshape(shape, order="F" if is_fortran else "C").astype(dtype.newbyteorder("="), order="C")
 
 
+def _is_size(size: object) -> bool:
+    # Bounded on its own: the product of numbers of a megabyte each would take minutes.
+    return type(size) is int and 0 <= size <= MAX_ARRAY_BYTES
+
+
 def _sparse_shape(shape: object) -> tuple[int, int]:
-    if not isinstance(shape, tuple) or len(shape) != 2:
-        raise _Refusal(f"a sparse matrix of the shape {shape!r}")
-    rows, columns = (int(size) for size in shape)
-    if rows < 0 or columns < 0 or rows * columns * 8 > MAX_ARRAY_BYTES:
-        raise _Refusal(f"a sparse matrix of the shape {shape}")
+    sizes = [int(size) if isinstance(size, np.integer) else size for size in shape] if isinstance(shape, tuple) else []
+    if len(sizes) != 2 or not all(_is_size(size) for size in sizes) or math.prod(sizes) * 8 > MAX_ARRAY_BYTES:
+        raise _Refusal(f"a sparse matrix of the shape {_quoted(shape)}")
+    rows, columns = sizes
     return rows, columns
 
 
@@ -636,12 +717,13 @@ class _ChumpyNode:
     """How to evaluate one chumpy class: the attributes it needs, and what it does with them."""
 
     needs: tuple[str, ...]
-    value: Callable[[Mapping[str, object]], Array]
+    value: Callable[[Mapping[str, object], _Budget], Array]
 
 
-def _plain(attributes: Mapping[str, object], key: str) -> Array:
+def _plain(attributes: Mapping[str, object], key: str, budget: _Budget) -> Array:
     value = attributes.get(key)
     if isinstance(value, Sparse):
+        budget.charge(math.prod(value.shape) * value.dtype.itemsize)
         return value.toarray()
     if not isinstance(value, np.ndarray | np.generic | int | float):
         raise _Refusal(f"a chumpy node whose attribute {key!r} is a {type(value).__name__}")
@@ -653,30 +735,37 @@ def _integers(attributes: Mapping[str, object], key: str) -> tuple[int, ...] | N
     value = attributes.get(key)
     if value is None:
         return None
-    flat = np.atleast_1d(np.asarray(value))
-    if flat.dtype.kind not in "iu" or flat.ndim != 1:
+    # Taken apart here and not by NumPy, which would walk into lists of lists that a file makes double at every level.
+    parts = value.tolist() if isinstance(value, np.ndarray) and value.size <= _MAX_AXES else value
+    parts = parts if isinstance(parts, list | tuple) else [parts]
+    sizes = tuple(part.item() if isinstance(part, np.integer) else part for part in parts[: _MAX_AXES + 1])
+    if len(sizes) > _MAX_AXES or not all(type(size) is int and abs(size) <= MAX_ARRAY_BYTES for size in sizes):
         raise _Refusal(f"a chumpy node whose attribute {key!r} is a {type(value).__name__}")
-    return tuple(flat.tolist())
+    return sizes
 
 
-def _select(attributes: Mapping[str, object]) -> Array:
-    chosen = _plain(attributes, "a").ravel()[_plain(attributes, "idxs").astype(np.int64)]
+def _select(attributes: Mapping[str, object], budget: _Budget) -> Array:
+    values, places = _plain(attributes, "a", budget), _plain(attributes, "idxs", budget)
+    # The values in one row, the places as int64, and what they select.
+    budget.charge(values.nbytes + places.size * (8 + values.dtype.itemsize))
+    chosen = values.ravel()[places.astype(np.int64)]
     shape = _integers(attributes, "preferred_shape")
     return chosen if shape is None else chosen.reshape(shape)
 
 
-def _reshape(attributes: Mapping[str, object]) -> Array:
-    shape = _integers(attributes, "newshape")
-    return _plain(attributes, "a").reshape((-1,) if shape is None else shape)
+def _reshape(attributes: Mapping[str, object], budget: _Budget) -> Array:
+    values, shape = _plain(attributes, "a", budget), _integers(attributes, "newshape")
+    budget.charge(values.nbytes)
+    return values.reshape((-1,) if shape is None else shape)
 
 
-def _transpose(attributes: Mapping[str, object]) -> Array:
-    return np.transpose(_plain(attributes, "a"), _integers(attributes, "axes"))
+def _transpose(attributes: Mapping[str, object], budget: _Budget) -> Array:
+    return np.transpose(_plain(attributes, "a", budget), _integers(attributes, "axes"))
 
 
 _CHUMPY_NODES: Final[Mapping[str, _ChumpyNode]] = {
     **{
-        f"{module}.Ch": _ChumpyNode(("x",), lambda attributes: _plain(attributes, "x"))
+        f"{module}.Ch": _ChumpyNode(("x",), lambda attributes, budget: _plain(attributes, "x", budget))
         for module in ("chumpy", "chumpy.ch")
     },
     "chumpy.reordering.Select": _ChumpyNode(("a", "idxs", "preferred_shape"), _select),

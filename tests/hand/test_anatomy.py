@@ -224,6 +224,37 @@ def test_axes_of_the_other_hand_are_refused(arrays: HandArrays) -> None:
         anatomy.anatomical_axes(with_axes(arrays, swapped))
 
 
+@pytest.mark.parametrize("joint", [None, "thumb_ip", "ring_dip", "index_mcp"])
+@pytest.mark.parametrize(
+    "negated", [("flexion", "abduction"), ("flexion", "twist"), ("abduction", "twist")], ids="+".join
+)
+def test_two_negated_axes_are_refused_although_they_are_a_triad(
+    arrays: HandArrays, negated: tuple[str, str], joint: str | None
+) -> None:
+    computed = anatomy.anatomical_axes(without_axes(arrays))
+    rows = slice(None) if joint is None else slot(joint)
+    changed = {key: getattr(computed, key).copy() for key in negated}
+    for axis in changed.values():
+        axis[rows] *= -1
+    with pytest.raises(ContractError, match=rf"key '{negated[0]}_axes': expected axes whose cosine"):
+        anatomy.anatomical_axes(with_axes(arrays, dataclasses.replace(computed, **changed)))
+
+
+def test_a_left_file_with_a_right_hands_axes_is_refused(arrays: HandArrays) -> None:
+    left = mirror_hand_arrays(arrays)
+    mixed = dataclasses.replace(
+        left,
+        flexion_axes=arrays.flexion_axes,
+        abduction_axes=arrays.abduction_axes,
+        twist_axes=arrays.twist_axes,
+    )
+    anatomy.anatomical_axes(left)
+    with pytest.raises(
+        ContractError, match="key 'flexion_axes': expected axes whose cosine with that of the rest mesh"
+    ):
+        anatomy.anatomical_axes(mixed)
+
+
 def test_parallel_axes_are_refused(arrays: HandArrays) -> None:
     computed = anatomy.anatomical_axes(without_axes(arrays))
     parallel = dataclasses.replace(computed, twist=computed.flexion)

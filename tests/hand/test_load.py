@@ -214,6 +214,46 @@ def test_a_bare_array_or_another_suffix_or_another_pickle_is_refused(tmp_path: P
         load.load_hand_arrays(tmp_path / "absent.npz")
 
 
+def test_a_suffix_may_be_upper_case(tmp_path: Path, write: Callable[..., Path]) -> None:
+    shutil.copy(load.packaged_hand_path(), tmp_path / "HAND.NPZ")
+    write("MANO_RIGHT.pkl").rename(tmp_path / "MANO_RIGHT.PKL")
+    assert load.load_hand_arrays(tmp_path / "HAND.NPZ").is_right
+    assert load.load_hand_arrays(tmp_path / "MANO_RIGHT.PKL").is_right
+
+
+def test_a_path_that_cannot_be_read_is_refused_for_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "folder.npz").mkdir()
+    (tmp_path / "memory.npz").symlink_to("/proc/self/mem")
+    paths = {tmp_path / "folder.npz": "a directory", tmp_path / "memory.npz": "cannot be read", "": "a directory"}
+    for path, found in (paths | {tmp_path / ("x" * 5000): "cannot be read", "a\0.npz": "cannot be read"}).items():
+        for read in (load.load_hand_arrays, load.licence_of):
+            with pytest.raises(ContractError, match=rf"expected a hand model file, found .*{found}"):
+                read(path)
+
+
+@pytest.mark.parametrize("key", ["J_regressor", "v_template", "f"])
+def test_a_sparse_matrix_of_another_shape_is_refused_before_it_is_made_dense(
+    write: Callable[..., Path], key: str
+) -> None:
+    sparse = scipy.sparse.coo_matrix(([1.0], ([0], [0])), shape=(2000, 4000))
+    with pytest.raises(
+        ContractError, match=rf"key '{key}': expected shape .*, found a sparse matrix of shape \(2000, "
+    ):
+        load.load_hand_arrays(write("MANO_RIGHT.pkl", **{key: sparse}))
+
+
+def test_the_keys_a_refusal_lists_are_not_a_million(write: Callable[..., Path]) -> None:
+    many = {f"key{number}": 0 for number in range(5000)}
+    with pytest.raises(ContractError, match="key 'f': expected to be present") as refusal:
+        load.load_hand_arrays(write("MANO_RIGHT.pkl", f=None, **many))
+    assert len(str(refusal.value)) < 1000
+
+
+def test_numbers_no_hand_has_are_refused_with_file_and_key(write: Callable[..., Path]) -> None:
+    with pytest.raises(ContractError, match=r"MANO_RIGHT\.npz, key 'J_regressor': expected joints within"):
+        load.load_hand_arrays(write(J_regressor=np.eye(16, 778)))
+
+
 def test_an_archive_that_unpacks_to_more_than_the_limit_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "bomb.npz"
     np.savez_compressed(path, v_template=np.zeros(load.MAX_BYTES // 8 + 1))

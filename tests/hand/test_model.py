@@ -395,6 +395,44 @@ def test_a_side_that_is_no_bool_is_refused(model: HandModel) -> None:
         model(*parameters((2,)), is_right=torch.ones(2))
 
 
+@pytest.mark.parametrize("side", [1, "right", np.array(True), np.ones(2, dtype=bool), [True, False]])
+def test_a_side_that_is_no_tensor_is_refused(model: HandModel, side: Any) -> None:
+    global_orient, hand_pose, betas, _ = parameters((2,))
+    for call in (
+        lambda: model(global_orient, hand_pose, betas, is_right=side),
+        lambda: model.rest_root(betas, is_right=side),
+        lambda: model.add_hand_mean(hand_pose, is_right=side),
+    ):
+        with pytest.raises(ContractError, match="is_right: expected a bool tensor, found a "):
+            call()
+
+
+@pytest.mark.parametrize("side", [True, False])
+def test_a_plain_bool_is_the_side_of_all(model: HandModel, side: bool) -> None:
+    drawn = parameters((2,))
+    as_tensor = torch.full((2,), side)
+    torch.testing.assert_close(
+        model(*drawn, is_right=side).vertices, model(*drawn, is_right=as_tensor).vertices, atol=0, rtol=0
+    )
+    for convert, value in ((model.rest_root, drawn[2]), (model.add_hand_mean, drawn[1])):
+        torch.testing.assert_close(convert(value, is_right=side), convert(value, is_right=as_tensor), atol=0, rtol=0)
+
+
+def test_sides_of_another_length_are_refused_everywhere(model: HandModel) -> None:
+    global_orient, hand_pose, betas, _ = parameters((2,))
+    three = torch.ones(3, dtype=torch.bool)
+    for call in (
+        lambda: model(global_orient, hand_pose, betas, is_right=three),
+        lambda: model.rest_root(betas, is_right=three),
+        lambda: model.add_hand_mean(hand_pose, is_right=three),
+        lambda: model.remove_hand_mean(hand_pose, is_right=three),
+    ):
+        with pytest.raises(ContractError, match=r"leading shapes that broadcast, found .*\(2,\), .*\(3,\)"):
+            call()
+    assert model.rest_root(betas[0], is_right=three).shape == (3, 3)
+    assert model.add_hand_mean(hand_pose[0], is_right=three).shape == (3, 45)
+
+
 def test_half_precision_and_unknown_tips_are_refused(arrays: HandArrays) -> None:
     with pytest.raises(ContractError, match="float32 or torch"):
         make(arrays, dtype=torch.float16)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from hoiray.errors import ConfigError
-from hoiray.hand.anatomy import ARTICULATED_NAMES, AnatomicalAxes, anatomical_axes, joint_angles
+from hoiray.hand.anatomy import ARTICULATED_NAMES, NORMAL_RANGES, AnatomicalAxes, anatomical_axes, joint_angles
 from hoiray.hand.joints import SIMPLE_NAMES
 from hoiray.hand.model import HandModel
 from hoiray.hand.poses import (
@@ -96,6 +96,32 @@ def test_poses_look_as_they_are_called(model: HandModel, axes: AnatomicalAxes) -
     assert gap_m(poses["point"], "middle_tip", "wrist") < 0.6 * gap_m(poses["flat"], "middle_tip", "wrist")
     assert poses["thumb up"]["thumb_tip"][2] > poses["thumb up"]["index_mcp"][2] + 0.04
     assert poses["fist"]["thumb_tip"][2] < poses["fist"]["index_mcp"][2]
+
+
+def degrees_outside_norms(angles: HandAngles, axes: AnatomicalAxes) -> float:
+    """Largest excess over a clinical range, measured on the pose."""
+    measured = joint_angles(pose_from_angles(angles, axes), axes)
+    excess = [0.0]
+    for place, name in enumerate(ARTICULATED_NAMES):
+        norm = NORMAL_RANGES.get(name)
+        for angle, limits in (
+            (measured.flexion[place], norm and norm.flexion_rad),
+            (measured.abduction[place], norm and norm.abduction_rad),
+        ):
+            excess += [limits[0] - angle, angle - limits[1]] if limits else []
+    return float(np.degrees(max(excess)))
+
+
+@pytest.mark.parametrize("name", NAMED_POSES)
+def test_named_poses_stay_inside_the_clinics_ranges(name: str, axes: AnatomicalAxes) -> None:
+    assert degrees_outside_norms(NAMED_POSES[name], axes) < 1e-9
+
+
+def test_random_poses_stay_inside_the_clinics_ranges(axes: AnatomicalAxes) -> None:
+    drawn = [random_angles(np.random.default_rng(seed)) for seed in range(300)]
+    assert max(degrees_outside_norms(angles, axes) for angles in drawn) < 1e-9
+    thumbs = np.array([[angles.thumb.cmc, angles.thumb.abduction, angles.thumb.twist] for angles in drawn])
+    assert len(np.unique(thumbs, axis=0)) == 300  # what has no norm is not pushed to a common end
 
 
 def test_random_poses_differ_and_stay_between_the_named_ones(axes: AnatomicalAxes) -> None:

@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as hnp
 from scipy.spatial.transform import Rotation
 
 from hoiray.errors import ContractError
+from hoiray.geometry import rotations
 from hoiray.hand import sides
 
 M = np.diag([-1.0, 1.0, 1.0])
@@ -150,3 +151,10 @@ def test_arguments_are_left_alone() -> None:
 def test_wrong_shapes_are_refused(call: Callable[[], object]) -> None:
     with pytest.raises(ContractError, match="expected"):
         call()
+
+
+def test_the_signs_are_those_of_the_geometry() -> None:
+    assert sides.MIRRORED_POINT_SIGNS == (-1.0, 1.0, 1.0)
+    assert sides.MIRRORED_AXIS_ANGLE_SIGNS == (1.0, -1.0, -1.0)
+    signs = np.outer(sides.MIRRORED_POINT_SIGNS, sides.MIRRORED_POINT_SIGNS)
+    np.testing.assert_array_equal(rotations.mirror_rotation(np.ones((3, 3))), signs)

@@ -4,6 +4,7 @@ Attacks are real: each one, given to ``pickle.loads``, does what it says, and a 
 """
 
 import builtins
+import codecs
 import contextlib
 import copyreg
 import io
@@ -23,7 +24,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hoiray.errors import ContractError
-from hoiray.hand.unpickle import MAX_DEPTH, parse_pickle, read_pickle
+from hoiray.hand import unpickle
+from hoiray.hand.unpickle import MAX_BUILT_BYTES, MAX_DEPTH, parse_pickle, read_pickle
 
 PROTOCOLS = range(pickle.HIGHEST_PROTOCOL + 1)
 
@@ -64,6 +66,8 @@ def dumps_like_python_2(value: Any, protocol: int = 2) -> bytes:
 
 # --- data is read exactly ---------------------------------------------------------------------------------------------
 
+keys = st.integers(-(2**60) + 1, 2**60 - 1)  # larger ones are refused
+
 plain = st.recursive(
     st.none()
     | st.booleans()
@@ -73,9 +77,9 @@ plain = st.recursive(
     | st.binary(max_size=8),
     lambda inner: (
         st.lists(inner, max_size=4)
-        | st.dictionaries(st.text(max_size=4) | st.integers(), inner, max_size=4)
+        | st.dictionaries(st.text(max_size=4) | keys, inner, max_size=4)
         | st.tuples(inner, inner)
-        | st.sets(st.integers(), max_size=4)
+        | st.sets(keys, max_size=4)
         | st.frozensets(st.text(max_size=3), max_size=4)
     ),
     max_leaves=12,
@@ -445,6 +449,136 @@ def test_one_forged_detail_in_a_sound_pickle_is_refused_for_what_it_is(
         assert part in sound
     with pytest.raises(ContractError, match=reason):
         parse(sound.replace(part, forged, 1) if part else sound)
+
+
+# --- small files that would grow --------------------------------------------------------------------------------------
+
+MEGABYTE = 1_000_000
+
+
+class WithState(Call):
+    """Pickles as a call of ``function``, and a state."""
+
+    def __init__(self, function: Any, arguments: tuple[Any, ...], state: Any) -> None:
+        super().__init__(function, *arguments)
+        self.state = state
+
+    def __reduce__(self) -> Any:
+        return self.function, self.arguments, self.state
+
+
+def bombs(chumpy: Any) -> dict[str, Any]:
+    """What takes little room in a file, as often as it may occur, because it shares its content."""
+    array, text, numbers = np.zeros(MEGABYTE, dtype=np.int8), "a" * MEGABYTE, list(range(20_000))
+    most, long_text, content = text[1:], np.dtype("S999999"), text.encode()
+    dtype, multiarray = np.dtype(np.int8), np._core.multiarray
+    wide = scipy.sparse.coo_matrix(([1.0], ([0], [0])), shape=(8, MEGABYTE // 8))
+    long = scipy.sparse.coo_matrix((array, (array, array)), shape=(1, 1))
+
+    def again(matrix: Any) -> Any:
+        copy = scipy.sparse.coo_matrix((1, 1))
+        copy.__dict__ = dict(vars(matrix))
+        return copy
+
+    return {
+        "selections": lambda: make_node(chumpy.reordering.Select, a=array, idxs=array),
+        "reshaped": lambda: make_node(chumpy.reordering.Reshape, a=array, newshape=(MEGABYTE,)),
+        "dense forms of a sparse matrix": lambda: make_node(chumpy.ch.Ch, x=wide),
+        "bytes of a text": lambda: Call(codecs.encode, text, "latin1"),
+        "arrays of a text": lambda: WithState(
+            multiarray._reconstruct, (np.ndarray, (0,), b"b"), (1, (MEGABYTE,), dtype, False, text)
+        ),
+        "arrays of bytes": lambda: WithState(
+            multiarray._reconstruct, (np.ndarray, (0,), b"b"), (1, (MEGABYTE,), dtype, False, content)
+        ),
+        "buffers of a text": lambda: Call(np._core.numeric._frombuffer, text, dtype, (MEGABYTE,), "C"),
+        "scalars of a text": lambda: Call(multiarray.scalar, long_text, most),
+        "sets of a list": lambda: Call(set, numbers),
+        "sparse matrices": lambda: again(long),
+    }
+
+
+@pytest.mark.parametrize("kind", sorted(bombs(types.SimpleNamespace(ch=None, reordering=None))))
+def test_a_small_file_that_would_take_much_memory_is_refused(
+    chumpy: Any, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = bombs(chumpy)[kind]
+    monkeypatch.setattr(unpickle, "MAX_BUILT_BYTES", 64 * MEGABYTE)
+    assert len(parse(pickle.dumps([make() for _ in range(3)], protocol=3))) == 3
+    data = pickle.dumps([make() for _ in range(70)], protocol=3)
+    assert len(data) < len(pickle.dumps([make()], protocol=3)) + 70 * 300
+    with pytest.raises(ContractError, match="data that takes more than 64000000 bytes"):
+        parse(data)
+
+
+def test_thirty_selections_from_eight_megabytes_are_refused(chumpy: Any) -> None:
+    places = np.zeros(8 * MEGABYTE, dtype=np.int8)
+    node = make_node(chumpy.reordering.Select, a=np.zeros(1), idxs=places)
+    assert parse(pickle.dumps([node], protocol=3))[0].shape == places.shape
+    nodes = [make_node(chumpy.reordering.Select, a=np.zeros(1), idxs=places) for _ in range(30)]
+    with pytest.raises(ContractError, match=f"takes more than {MAX_BUILT_BYTES} bytes"):
+        parse(pickle.dumps(nodes, protocol=3))
+
+
+@pytest.mark.parametrize(("empty", "num_bytes"), [(b"}", 448), (b"]", 432), (b"\x8f", 280), (b"N", 64)])
+def test_every_object_is_counted(empty: bytes, num_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = b"](" + 10_000 * empty + b"e."
+    monkeypatch.setattr(unpickle, "MAX_BUILT_BYTES", 10_000 * num_bytes + 100_000)
+    assert len(parse(data)) == 10_000
+    monkeypatch.setattr(unpickle, "MAX_BUILT_BYTES", 10_000 * num_bytes)
+    with pytest.raises(ContractError, match="takes more than"):
+        parse(data)
+
+
+@pytest.mark.parametrize("key", [2**60, -(2**60), 2**61 - 1, 5 * (2**61 - 1), 2**2000, "x" * 1025, b"x" * 1025])
+def test_keys_that_could_make_a_dictionary_slow_are_refused(key: Any) -> None:
+    for value in ({key: 1}, {key}, frozenset([key])):
+        for protocol in (2, 4):
+            with pytest.raises(ContractError, match="as a dictionary key or set member"):
+                parse(pickle.dumps(value, protocol=protocol))
+
+
+@pytest.mark.parametrize("key", [2**60 - 1, -(2**60) + 1, "x" * 1024, b"x" * 1024, 1e300, True, None])
+def test_other_keys_are_read(key: Any) -> None:
+    for value in ({key: 1}, {key}, frozenset([key])):
+        assert parse(pickle.dumps(value, protocol=4)) == value
+
+
+DOUBLED = b")q\x000" + b"".join(b"h%ch%c\x86q%c0" % (i, i, i + 1) for i in range(60)) + b"h%c" % 60
+"""A tuple of two tuples of two tuples: 2 to the power of 60 items, were they spelled out, hashed or made an array."""
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85%s\x87R.",
+        b"cnumpy.core.multiarray\n_reconstruct\n%sK\x00\x85U\x01b\x87R.",
+        b"c_codecs\nencode\nU\x01a%s\x86R.",
+        b"%s)\x81.",
+        b"cscipy.sparse.coo\ncoo_matrix\n)\x81}(U\x06_shape%sU\x04dataNU\x03rowNU\x03colNub.",
+        b"cchumpy.reordering\nReshape\n)\x81}(U\x01aK\x00U\x08newshape%sub.",
+        b"cnumpy.core.numeric\n_frombuffer\n(U\x00cnumpy\ndtype\n(U\x02f8K\x00K\x01tR%sU\x01CtR.",
+    ],
+    ids=["order", "class", "codec", "new object", "sparse shape", "new shape", "array shape"],
+)
+def test_doubled_tuples_in_the_wrong_place_are_refused_at_once(data: bytes) -> None:
+    assert parse(b"\x80\x02" + DOUBLED + b".") is not None
+    with pytest.raises(ContractError, match=r"file\.pkl"):
+        parse(b"\x80\x02" + data.replace(b"%s", DOUBLED))
+
+
+def test_sizes_of_many_digits_are_refused_at_once() -> None:
+    number = b"\x8b" + struct.pack("<i", 500_000) + b"\x7f" * 500_000 + b"q\x00"
+    for count in (2, 30):
+        shape = b"(" + number + b"h\x00" * (count - 1) + b"t"
+        with pytest.raises(ContractError, match=r"file\.pkl"):
+            parse(
+                b"\x80\x02cnumpy.core.numeric\n_frombuffer\n(U\x00cnumpy\ndtype\n(U\x02f8K\x00K\x01tR"
+                + shape
+                + b"U\x01CtR."
+            )
+        with pytest.raises(ContractError, match=r"file\.pkl"):
+            parse(b"\x80\x02cscipy.sparse.coo\ncoo_matrix\n)\x81}(U\x06_shape" + shape + b"ub.")
 
 
 # --- damage -----------------------------------------------------------------------------------------------------------

@@ -1,10 +1,14 @@
 """Draw natural hand poses, and compress them into MANO's pose space.
 
 The sampler is a small synergy model: one closure shared by all fingers, a blend from precision to power grasp, a
-common spread, and a thumb of four degrees of freedom that follows the closure. Ranges are those of clinical
-goniometry (American Academy of Orthopaedic Surgeons: knuckle 90, middle joint 100, end joint 80 degrees; thumb 50
-and 80), and the end joint follows the middle one (about two thirds; Lin, Wu and Huang, "Modeling the Constraints of
-Human Hand Motion", 2000).
+common spread, and a thumb of four degrees of freedom that follows the closure. The end joint follows the middle one
+(about two thirds; Lin, Wu and Huang, "Modeling the Constraints of Human Hand Motion", 2000).
+
+The ranges below are choices of this sampler, not norms; the norms are :data:`hoiray.hand.anatomy.NORMAL_RANGES`. The
+two agree on sideways motion and on how far a joint closes, but for two joints: end joints stop at 80 degrees (the
+Academy's norm of 1965; 90 since 1994), though a sample reaches no more than 76, and the thumb's knuckle at 55 (50).
+Backwards, fingers' knuckles stop at 15 degrees (45), and their hinges and the thumb's knuckle go 5 and 10 beyond the
+norm's 0. The base of the thumb has no norm.
 """
 
 from dataclasses import dataclass

@@ -35,6 +35,8 @@ from hoiray.hand.openhand.skinning import (
 
 EXTREME_BETA = 2.5
 NUM_CHECK_POSES = 2000
+# A vertex whose weight is by more than this one finger's is that finger's own; less, and it is the web between two.
+OWN_SKIN = 0.9
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def check_hand(hand: HandFile, rng: np.random.Generator, num_poses: int = NUM_CH
 
     Args:
         hand: the file.
-        rng: draws the poses.
+        rng: draws the poses, and shapes.
         num_poses: how many.
     """
     poses = sample_poses(hand.axes, num_poses, rng)
@@ -103,6 +105,7 @@ def check_hand(hand: HandFile, rng: np.random.Generator, num_poses: int = NUM_CH
         *_tip_checks(hand),
         *_shape_checks(hand),
         *_volume_checks(hand, poses),
+        *_shaped_volume_checks(hand, poses, rng),
         *_curl_checks(hand),
         Check("largest drift from the own bone [mm]", 1e3 * max_drift_m(hand, poses), 0.0, 10.0),
     ]
@@ -140,6 +143,25 @@ def hand_length_m(hand: HandFile, betas: NDArray[np.float64] | None = None) -> f
     skin = hand.skin(betas)
     chain = [*skin.joints[[0, *FINGER_JOINTS["middle"]]], skin.vertices[tip_id("middle")]]
     return float(np.linalg.norm(np.diff(chain, axis=0), axis=1).sum())
+
+
+def volume_ratios(
+    hand: HandFile, poses: NDArray[np.float64], shapes: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
+    """Measure what bending does to the volume.
+
+    Args:
+        hand: the file.
+        poses: (N, 45) axis-angle in rad.
+        shapes: (N, 10) betas, one hand for each pose; None for the mean hand.
+
+    Returns:
+        (N,) enclosed volume of each posed hand over that of the same hand at rest.
+    """
+    rim = np.unique(boundary_edges(hand.faces))
+    skins = [hand.skin()] * len(poses) if shapes is None else [hand.skin(betas) for betas in shapes]
+    posed = [volume_m3(pose_skin(skin, pose), hand.faces, rim) for skin, pose in zip(skins, poses, strict=True)]
+    return np.asarray(posed) / [volume_m3(skin.vertices, hand.faces, rim) for skin in skins]
 
 
 def max_drift_m(hand: HandFile, poses: NDArray[np.float64]) -> float:
@@ -213,7 +235,7 @@ def _tip_checks(hand: HandFile) -> Iterator[Check]:
 
 
 def _shape_checks(hand: HandFile) -> Iterator[Check]:
-    extremes = [sign * EXTREME_BETA * unit for unit in np.eye(NUM_BETAS) for sign in (-1.0, 1.0)]
+    extremes = _extreme_shapes()
     lengths = [hand_length_m(hand, betas) for betas in extremes]
     rest = face_normals(hand.vertices, hand.faces)
     flipped = [np.sum(rest * face_normals(hand.skin(b).vertices, hand.faces), axis=1) <= 0 for b in extremes]
@@ -224,18 +246,39 @@ def _shape_checks(hand: HandFile) -> Iterator[Check]:
 
 
 def _volume_checks(hand: HandFile, poses: NDArray[np.float64]) -> Iterator[Check]:
-    skin, rim = hand.skin(), np.unique(boundary_edges(hand.faces))
-    rest = volume_m3(skin.vertices, hand.faces, rim)
-    ratios = [volume_m3(pose_skin(skin, pose), hand.faces, rim) / rest for pose in poses]
-    closed = volume_m3(pose_skin(skin, fist(hand.axes)), hand.faces, rim) / rest
+    rest = volume_m3(hand.vertices, hand.faces, np.unique(boundary_edges(hand.faces)))
+    ratios = volume_ratios(hand, poses).tolist()
+    closed = float(volume_ratios(hand, fist(hand.axes)[None])[0])
     yield Check("rest volume [cm3]", 1e6 * rest, 200.0, 400.0)
     yield Check(f"volume over {len(poses)} poses, least", min(ratios, default=math.nan), 0.9, 1.0)
     yield Check(f"volume over {len(poses)} poses, most", max(ratios, default=math.nan), 0.95, 1.1)
     yield Check("volume, every joint at its limit", closed, 0.88, 1.1)
 
 
+def _shaped_volume_checks(hand: HandFile, poses: NDArray[np.float64], rng: np.random.Generator) -> Iterator[Check]:
+    """Bend other hands than the mean one: each beta alone at its extreme, and shapes of people."""
+    ratios = volume_ratios(hand, poses, sample_shapes(len(poses), rng)).tolist()
+    yield Check(f"volume over {len(poses)} shapes, least", min(ratios, default=math.nan), 0.9, 1.0)
+    yield Check(f"volume over {len(poses)} shapes, most", max(ratios, default=math.nan), 0.95, 1.1)
+
+
+def sample_shapes(num: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return (num, 10) betas: in turn one alone at +-2.5, and ten standard normal ones clipped there.
+
+    All ten at +-2.5 at once are outside: one person of 10^19 has such a shape.
+    """
+    drawn = np.clip(rng.normal(size=(num, NUM_BETAS)), -EXTREME_BETA, EXTREME_BETA)
+    drawn[::2] = np.resize(_extreme_shapes(), (len(drawn[::2]), NUM_BETAS))
+    return drawn
+
+
+def _extreme_shapes() -> NDArray[np.float64]:
+    """Return (20, 10) betas, one at its extreme and the others zero."""
+    return np.concatenate([EXTREME_BETA * np.eye(NUM_BETAS), -EXTREME_BETA * np.eye(NUM_BETAS)])
+
+
 def _curl_checks(hand: HandFile) -> Iterator[Check]:
-    skin = hand.skin()
+    skin, owner = hand.skin(), hand.weights.argmax(axis=1)
     for finger in FINGERS:
         moved = pose_skin(skin, curl(hand.axes, finger)) - skin.vertices
         halfway = pose_skin(skin, curl(hand.axes, finger, 0.5)) - skin.vertices
@@ -243,6 +286,15 @@ def _curl_checks(hand: HandFile) -> Iterator[Check]:
         to_palm = float(halfway[tip_id(finger)] @ -hand.axes.abduction[FINGER_JOINTS[finger][0]])
         yield Check(f"{finger} half curled: its tip to the palm [mm]", 1e3 * to_palm, 20.0, 120.0)
         yield Check(f"{finger} curled: other tips [mm]", 1e3 * float(np.abs(moved[others]).max()), 0.0, 0.0)
+        moved_mm = 1e3 * np.linalg.norm(moved, axis=1)
+        chains = [list(chain) for other, chain in FINGER_JOINTS.items() if other != finger]
+        beyond = np.isin(owner, [joint for chain in chains for joint in chain[1:]])
+        knuckle = np.any([hand.weights[:, chain].sum(axis=1) > OWN_SKIN for chain in chains], axis=0)
+        web = np.isin(owner, [chain[0] for chain in chains])
+        # Weights are float32, so that a vertex may follow its bones by 1 + 6e-8: some nanometres.
+        yield Check(f"{finger} curled: others beyond the knuckle [mm]", float(moved_mm[beyond].max()), 0.0, 1e-5)
+        yield Check(f"{finger} curled: others' knuckles [mm]", float(moved_mm[knuckle].max()), 0.0, 3.0)
+        yield Check(f"{finger} curled: webs to the others [mm]", float(moved_mm[web].max()), 0.0, 8.5)
 
 
 def _sum_error(rows: NDArray[np.float64]) -> float:

@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from hoiray.hand.anatomy import NORMAL_RANGES
+from hoiray.hand.joints import MANO_ROTATION_NAMES
 from hoiray.hand.openhand import poses
 from hoiray.hand.openhand.layout import FINGER_JOINTS, FINGERS
 from hoiray.hand.openhand.quality import HandFile
@@ -28,6 +30,33 @@ def test_sampled_angles_stay_in_their_ranges_and_hinges_do_not_abduct() -> None:
             ):
                 assert low <= angles.min() <= angles.max() <= high
     assert (flexion[:, 0] == 0).all()
+
+
+def test_sampling_ranges_differ_from_the_clinics_norms_only_where_it_is_said() -> None:
+    differing = {
+        "thumb_mcp": (-10, 5),
+        **{f"{finger}_mcp": (30, 0) for finger in FINGERS if finger != "thumb"},
+        **{f"{finger}_pip": (-5, 0) for finger in FINGERS if finger != "thumb"},
+        **{f"{finger}_dip": (-5, -10) for finger in FINGERS if finger != "thumb"},
+    }
+    for finger in FINGERS:
+        for level, joint in enumerate(FINGER_JOINTS[finger]):
+            name = MANO_ROTATION_NAMES[joint]
+            norm = NORMAL_RANGES.get(name)
+            if norm is None:
+                assert name == "thumb_cmc"
+                continue
+            offset = np.array(poses.flexion_range_deg(finger, level)) - np.degrees(norm.flexion_rad)
+            np.testing.assert_allclose(offset, differing.get(name, (0, 0)), atol=1e-9)
+            if norm.abduction_rad is not None:
+                sideways = poses.abduction_range_deg(finger, level)
+                np.testing.assert_allclose(sideways, np.degrees(norm.abduction_rad), atol=1e-9)
+
+
+def test_no_sample_bends_an_end_joint_by_more_than_76_degrees() -> None:
+    flexion, _ = poses.sample_angles(20_000, np.random.default_rng(2))
+    ends = [FINGER_JOINTS[finger][2] for finger in FINGERS if finger != "thumb"]
+    assert 70 < flexion[:, ends].max() <= 76
 
 
 def test_fingers_close_together_and_the_end_joint_follows_the_middle_one() -> None:

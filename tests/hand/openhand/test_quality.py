@@ -6,9 +6,15 @@ import pytest
 import trimesh
 from numpy.typing import NDArray
 
+from hoiray.hand.anatomy import anatomical_axes
+from hoiray.hand.joints import MANO_ROTATION_NAMES
+from hoiray.hand.load import load_hand_arrays
 from hoiray.hand.openhand import quality
 from hoiray.hand.openhand.layout import FINGER_JOINTS, TIP_IDS
+from hoiray.hand.openhand.poses import sample_poses
 from hoiray.hand.openhand.quality import Check, HandFile
+from hoiray.hand.openhand.skinning import boundary_edges, pose_skin
+from hoiray.hand.poses import pose_from_angles, random_angles
 
 
 def failed(hand: HandFile) -> set[str]:
@@ -83,6 +89,60 @@ def test_a_finger_that_bends_backwards_is_noticed(hand: HandFile) -> None:
 def test_a_hand_without_correctives_loses_too_much_volume(hand: HandFile) -> None:
     plain = dataclasses.replace(hand, posedirs=np.zeros_like(hand.posedirs))
     assert "volume, every joint at its limit" in failed(plain)
+
+
+def test_natural_poses_keep_nine_tenths_of_the_volume_of_every_shape_in_the_domain(hand: HandFile) -> None:
+    rng = np.random.default_rng(6)
+    axes = anatomical_axes(load_hand_arrays())
+    sampled = sample_poses(hand.axes, 200, rng)
+    blends = np.stack([pose_from_angles(random_angles(rng), axes) for _ in range(200)])
+    ratios = quality.volume_ratios(hand, np.concatenate([sampled, blends]), quality.sample_shapes(400, rng))
+    assert ratios.min() > 0.9
+    assert ratios.max() < 1.02
+
+
+def test_the_domain_of_shapes_is_one_extreme_beta_or_ten_normal_ones() -> None:
+    shapes = quality.sample_shapes(400, np.random.default_rng(0))
+    assert np.abs(shapes).max() == 2.5
+    assert (np.abs(shapes[::2]).sum(axis=1) == 2.5).all()
+    assert len(np.unique(shapes[::2], axis=0)) == 20
+    assert 0.9 < shapes[1::2].std() < 1.05
+
+
+def test_a_volume_ratio_is_that_of_the_posed_hand_to_its_own_rest(hand: HandFile) -> None:
+    pose, betas = sample_poses(hand.axes, 1, np.random.default_rng(0)), np.full((1, 10), 0.5)
+    skin = hand.skin(betas[0])
+    corners = (pose_skin(skin, pose[0]), skin.vertices)
+    rim = np.unique(boundary_edges(hand.faces))
+    posed, rest = (trimesh_volume(vertices, hand.faces, rim) for vertices in corners)
+    assert quality.volume_ratios(hand, pose, betas)[0] == pytest.approx(posed / rest, rel=1e-9)
+    assert quality.volume_ratios(hand, np.zeros((1, 45)), betas)[0] == pytest.approx(1.0, abs=1e-6)
+
+
+def trimesh_volume(vertices: NDArray[np.float64], faces: NDArray[np.int64], rim: NDArray[np.int64]) -> float:
+    """Close the wrist by a fan and let trimesh measure the solid."""
+    centre = np.concatenate([vertices, vertices[rim].mean(axis=0, keepdims=True)])
+    fan = [(b, a, len(vertices)) for a, b in boundary_edges(faces)]
+    return float(trimesh.Trimesh(centre, np.concatenate([faces, fan]), process=False).volume)
+
+
+@pytest.mark.parametrize(
+    ("owned", "from_joint", "part", "name"),
+    [
+        ("ring_dip", "middle_pip", 0.01, "middle curled: others beyond the knuckle [mm]"),
+        ("ring_mcp", "middle_dip", 0.09, "middle curled: others' knuckles [mm]"),
+        ("ring_mcp", "middle_dip", 0.3, "middle curled: webs to the others [mm]"),
+    ],
+)
+def test_skin_that_follows_another_finger_too_far_is_noticed(
+    hand: HandFile, owned: str, from_joint: str, part: float, name: str
+) -> None:
+    weights = hand.weights.copy()
+    own, foreign = MANO_ROTATION_NAMES.index(owned), MANO_ROTATION_NAMES.index(from_joint)
+    vertex = weights[:, own].argmax()
+    weights[vertex] = 0.0
+    weights[vertex, [own, foreign]] = 1 - part, part
+    assert name in failed(dataclasses.replace(hand, weights=weights))
 
 
 def test_an_arm_of_another_hand_is_noticed(hand: HandFile, arm_arrays: dict[str, NDArray[Any]]) -> None:
