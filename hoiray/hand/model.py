@@ -21,6 +21,7 @@ left hand in its own right; nothing has to be mirrored by the caller.
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import numpy as np
 import torch
 from smplx import MANOLayer
 from smplx.utils import Struct
@@ -471,8 +472,9 @@ class HandModel(nn.Module):
 
 def _broadcast(*shapes: torch.Size) -> torch.Size:
     try:
-        return torch.Size(torch.broadcast_shapes(*shapes))  # type: ignore[no-untyped-call]  # torch annotates it not
-    except RuntimeError as error:
+        # NumPy's: torch's imports sympy on its first call, half a second to three
+        return torch.Size(np.broadcast_shapes(*shapes))
+    except ValueError as error:
         expected, found = "leading shapes that broadcast", ", ".join(str(tuple(shape)) for shape in shapes)
         fix = "Give every argument the same leading shape."
         raise ContractError(describe(what="hand model, inputs", expected=expected, found=found, fix=fix)) from error
