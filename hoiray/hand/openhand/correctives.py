@@ -10,7 +10,7 @@ for that joint alone:
   though nowhere by more than 2.5 mm and not on the back, where bone lies under the skin.
 
 Both are fitted by ridge regression to the nine numbers of the joint's `R - I`, and only at vertices which the joint
-bends: a finger never moves its neighbour.
+bends: what plain blending leaves in place, such as the neighbours beyond their knuckles, stays in place.
 """
 
 from dataclasses import dataclass
