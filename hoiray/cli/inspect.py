@@ -8,6 +8,7 @@ from rich.table import Table
 
 from hoiray.datasets.iterate import iterate, spread_indices
 from hoiray.datasets.open import open_dataset
+from hoiray.datasets.reading import read_through
 from hoiray.datasets.sample import AnnotatedDataset
 from hoiray.errors import ConfigError, describe
 from hoiray.hand.load import HandArrays, load_hand_arrays
@@ -29,17 +30,23 @@ def inspect_dataset(
     split: str | None,
     hand_model: Path | None,
     max_samples: int,
+    labels_only: bool = False,
 ) -> int:
-    """Open, check, count and draw a data set; return the exit status (1 where samples were dead letters).
+    """Open, check, count and draw a data set; return the exit status (1 where there were dead letters).
+
+    Every file of the samples looked at is read, unless `labels_only`: then images, masks, depth and models are not.
 
     Raises:
         ConfigError: no such format, or the picture cannot be written.
         ContractError: the files are not what they say they are.
     """
+    if out is not None:
+        _require_png(out)
     arrays = _hand_of(uri, hand_model)
     dataset = open_dataset(uri, dataset_format, split, arrays)
     indices = spread_indices(len(dataset), max_samples)
-    facts = collect_facts(iterate(dataset, indices))
+    entries = iterate(dataset, indices)
+    facts = collect_facts(entries if labels_only else read_through(dataset, entries))
     _print_facts(dataset, uri, facts, len(indices))
     if out is not None:
         model = None if arrays is None else HandModel(arrays, flat_hand_mean=True, tip_set="smplx")
@@ -49,6 +56,21 @@ def inspect_dataset(
             )
         _write_sheet(dataset, model, out, count)
     return 1 if facts.dead_letters else 0
+
+
+def _require_png(out: Path) -> None:
+    """Refuse a picture that could not be written, before anything is read."""
+    if out.suffix.lower() != ".png":
+        found = repr(out.suffix)
+        raise ConfigError(
+            describe(what=f"--out {out}", expected="a name ending in .png", found=found, fix="Rename it.")
+        )
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        fix = "Choose another."
+        what = f"--out {out}"
+        raise ConfigError(describe(what=what, expected="a folder to write to", found=str(error), fix=fix)) from error
 
 
 def _hand_of(uri: str, hand_model: Path | None) -> HandArrays | None:
@@ -88,8 +110,7 @@ def _write_sheet(dataset: AnnotatedDataset, hand: HandModel | None, out: Path, c
 
     entries = list(iterate(dataset, spread_indices(len(dataset), count)))
     sheet = draw_contact_sheet(dataset, entries, hand)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    if out.suffix.lower() != ".png" or not cv2.imwrite(str(out), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR)):
-        fix = "Name a .png in a folder that can be written."
-        raise ConfigError(describe(what=f"--out {out}", expected="a .png that can be written", found=str(out), fix=fix))
+    if not cv2.imwrite(str(out), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR)):
+        fix = "Name another place."
+        raise ConfigError(describe(what=f"--out {out}", expected="a place to write", found="a refusal", fix=fix))
     typer.echo(f"contact sheet: {out} ({sheet.shape[1]} x {sheet.shape[0]} px)")

@@ -121,6 +121,7 @@ def inspect_command(
     max_samples: Annotated[
         int, typer.Option(help="Samples to read for the counts, spread over the set.", min=1)
     ] = 2000,
+    labels_only: Annotated[bool, typer.Option(help="Do not read images, masks, depth and models.")] = False,
 ) -> None:
     """Check a data set, count what is in it, and draw its annotations over its images."""
     from hoiray.cli.inspect import inspect_dataset
@@ -133,6 +134,7 @@ def inspect_command(
         split=split,
         hand_model=hand_model,
         max_samples=max_samples,
+        labels_only=labels_only,
     )
     raise typer.Exit(status)
 

@@ -3,7 +3,7 @@
 Built on `pyarrow.fs`; adds errors that name the file, and refuses keys that leave the root.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -113,23 +113,42 @@ class Store:
         return int(info.size)
 
     def list(self, prefix: str = "", *, recursive: bool = True) -> Iterator[str]:
-        """Keys of the files under a folder, sorted; empty where the folder does not exist."""
-        base = self._path(prefix)
-        selector = fs.FileSelector(base, recursive=recursive, allow_not_found=True)
+        """Keys of the files under a folder, sorted; empty where the folder does not exist.
+
+        Raises:
+            InputError: it is a file, or cannot be listed.
+        """
+        yield from self.sizes(prefix, recursive=recursive)
+
+    def sizes(self, prefix: str = "", *, recursive: bool = True) -> dict[str, int]:
+        """Keys of the files under a folder, sorted, with their sizes in bytes.
+
+        Raises:
+            InputError: it is a file, or cannot be listed.
+        """
         root = self._path("").rstrip("/") + "/"
-        infos = self._filesystem().get_file_info(selector)
         # some S3 servers keep a zero-byte object per folder, its name ending in a slash
-        yield from sorted(
-            info.path.removeprefix(root)
-            for info in infos
+        found = {
+            info.path.removeprefix(root): int(info.size)
+            for info in self._infos(prefix, recursive=recursive)
             if info.type == fs.FileType.File and not info.path.endswith("/") and not info.base_name.endswith(".partial")
-        )
+        }
+        return dict(sorted(found.items()))
 
     def list_folders(self, prefix: str = "") -> Iterator[str]:
         """Names of the folders directly under a folder, sorted."""
-        selector = fs.FileSelector(self._path(prefix), recursive=False, allow_not_found=True)
-        infos = self._filesystem().get_file_info(selector)
+        infos = self._infos(prefix, recursive=False)
         yield from sorted(info.base_name for info in infos if info.type == fs.FileType.Directory)
+
+    def _infos(self, prefix: str, *, recursive: bool) -> Sequence[fs.FileInfo]:
+        selector = fs.FileSelector(self._path(prefix), recursive=recursive, allow_not_found=True)
+        try:
+            infos: Sequence[fs.FileInfo] = self._filesystem().get_file_info(selector)
+        except OSError as error:
+            fix = "Name the folder or prefix itself, and check access."
+            what = self.url(prefix)
+            raise InputError(describe(what=what, expected="a folder to list", found=str(error), fix=fix)) from error
+        return infos
 
     def _filesystem(self) -> fs.FileSystem:
         if self.is_local:

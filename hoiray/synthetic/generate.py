@@ -294,7 +294,7 @@ def generate(
 def _claim(store: Store, identity: Mapping[str, Any], *, resume: bool) -> None:
     """Take an empty place, or the one of the same request."""
     if store.exists(REQUEST_KEY):
-        found = json.loads(store.read(REQUEST_KEY))
+        found = _read_request(store)
         different = [f"{key} {found.get(key)}" for key in identity if found.get(key) != identity[key]]
         if not resume or different:
             fix = "Choose another place." if different else "Pass --resume to continue it, or choose another place."
@@ -308,9 +308,21 @@ def _claim(store: Store, identity: Mapping[str, Any], *, resume: bool) -> None:
     store.write(REQUEST_KEY, encode_json(identity, indent=1))
 
 
+def _read_request(store: Store) -> dict[str, Any]:
+    try:
+        found = json.loads(store.read(REQUEST_KEY))
+    except ValueError as error:
+        found = str(error)
+    if not isinstance(found, dict):
+        fix = "Choose another place: what was asked for here cannot be told any more."
+        what = store.url(REQUEST_KEY)
+        raise ContractError(describe(what=what, expected="the request of a data set", found=str(found), fix=fix))
+    return found
+
+
 def _pending(jobs: Sequence[Job], stores: Mapping[str, Store]) -> Iterator[Job]:
     """Yield the jobs that are not done, each with the formats that lack it."""
-    present = {name: set(store.list()) for name, store in stores.items()}
+    present = {name: store.sizes() for name, store in stores.items()}
     for job in jobs:
         lacking = [
             index
@@ -322,12 +334,13 @@ def _pending(jobs: Sequence[Job], stores: Mapping[str, Store]) -> Iterator[Job]:
             yield Job(job.plan, job.slot, roots, tuple(job.job_ids[index] for index in lacking))
 
 
-def _is_done(store: Store, present: set[str], recording_id: str, job_id: str) -> bool:
-    """Tell whether a recording is there whole: its marker, and every file the marker names."""
+def _is_done(store: Store, present: Mapping[str, int], recording_id: str, job_id: str) -> bool:
+    """Tell whether a recording is there whole: its marker, and every file the marker names at its full size."""
     if marker_key(recording_id) not in present:
         return False
     marker = _read_marker(store, recording_id)
-    return bool(marker["job_id"] == job_id and set(marker["files"]) <= present)
+    whole = all(present.get(key) == facts["bytes"] for key, facts in marker["files"].items())
+    return bool(marker["job_id"] == job_id and whole)
 
 
 def _read_marker(store: Store, recording_id: str) -> dict[str, Any]:

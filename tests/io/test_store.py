@@ -61,3 +61,16 @@ def test_a_file_in_the_way_of_a_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"file")
     with pytest.raises(InputError, match="a/b"):
         Store.open(tmp_path).write("a/b", b"x")
+
+
+def test_sizes_come_with_the_listing(store: Store) -> None:
+    store.write("a/1", b"12345")
+    store.write("a/2", b"")
+    assert store.sizes("a") == {"a/1": 5, "a/2": 0}
+
+
+def test_a_file_in_place_of_the_root_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"x")
+    for call in (Store.open(tmp_path / "file").list, Store.open(tmp_path / "file").list_folders):
+        with pytest.raises(InputError, match="expected a folder to list"):
+            list(call())

@@ -349,3 +349,23 @@ def test_a_card_stands_beside_the_files(studio: Path) -> None:
     assert "hoiray synth studio --out URI --size tiny --seed 3 --format freihand" in card
     assert "| all | 4 | 4 |" in card
     assert str(studio) not in card
+
+
+def test_a_recording_with_a_file_cut_short_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(monkeypatch, tmp_path, "studio", num=(2, 1))
+    before = digests(tmp_path)
+    cut = next(path for path in tmp_path.rglob("*.jpg"))
+    cut.write_bytes(cut.read_bytes()[:100])
+    request = make_request("studio", str(tmp_path), size="tiny", seed=3)
+    assert generate(request, one_after_the_other, resume=True).num_made == 1
+    assert digests(tmp_path) == before
+
+
+@pytest.mark.parametrize("content", ['{"domain": "stu', "[]", ""])
+def test_a_damaged_request_is_named(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "hoiray_truth" / "request.json"
+    path.parent.mkdir()
+    path.write_text(content)
+    request = make_request("studio", str(tmp_path), size="tiny", seed=3)
+    with pytest.raises(ContractError, match=r"request\.json: expected the request of a data set"):
+        generate(request, one_after_the_other, resume=True)
