@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hoiray.errors import ContractError, describe
-from hoiray.geometry.rotations import axis_angle_to_matrix, project_to_so3
+from hoiray.geometry.rotations import axis_angle_to_matrix
 from hoiray.render.light import (
     SH_BAND_0,
     SH_BAND_1,
@@ -35,10 +35,10 @@ from hoiray.render.light import (
     sphere_directions,
 )
 from hoiray.render.occlusion import parallel_frame
-from hoiray.render.raster import Fragments, orthographic_depth, rasterise
+from hoiray.render.raster import Fragments, rasterise
 from hoiray.render.shade import supersampled_intrinsics, vertex_normals
-from hoiray.synthetic.arm import ShapedArm, SleeveCut, faces_of_side, load_arm, pose_arm, shape_arm, sleeve_uv
-from hoiray.synthetic.degrade import CameraFlaws, develop, draw_flaws, frame_generator
+from hoiray.synthetic.arm import ShapedArm, SleeveCut, faces_of_side, load_arm, pose_arm, shape_arm, sleeve_uv, turns_of
+from hoiray.synthetic.degrade import CameraFlaws, develop, draw_flaws, expose, frame_generator
 from hoiray.synthetic.domains import Knobs, domain_of
 from hoiray.synthetic.environments import load_environment, octahedral_map
 from hoiray.synthetic.objects import build_object
@@ -56,14 +56,20 @@ from hoiray.synthetic.shading import (
     SURFACE_COLUMNS,
     TEXEL_COLUMNS,
     TURN,
+    Layers,
     Lighting,
+    Motion,
     Scene,
     Seen,
     Table,
     block_minima,
     face_views,
+    find_open,
+    find_shown,
+    longest_motion_px,
     measure_openness,
     paint,
+    splat_depth,
     write_labels,
 )
 from hoiray.synthetic.skin import SCATTER, atlas_uv, bake_skin
@@ -92,9 +98,11 @@ _MAX_OPENNESS_RADIUS_M = 0.3
 _GRID = 36
 _GRID_HALF_M = 0.34
 _MAX_PAINTED_PX = 600_000
-_MAX_SUBFRAMES = 9
-_SUBFRAME_STEP_PX = 2.0
-"""Two instants of an exposure lie at most this far apart, while the number of instants allows it."""
+_LEAST_MOTION_PX = 0.7
+"""If nothing moves more than this during the exposure the picture is sharp."""
+
+_MAX_MOTION_SHARE = 0.15
+"""Nothing moves by more than this share of the longer side: a sleeve that passes the camera would smear over it."""
 
 
 class _Posed(NamedTuple):
@@ -114,6 +122,7 @@ class _Surfaces:
         coarse: (C, 3) faces enough for soft shadows.
         truth: (L, 3) faces of the annotated surface: the 778-vertex hand, the object. truth_label: of all of them.
         num_vertices: of the mesh.
+        is_open: (F,) bool, faces whose inside can be seen.
     """
 
     faces: NDArray[np.int64]
@@ -126,6 +135,7 @@ class _Surfaces:
     truth: NDArray[np.int64]
     truth_label: int
     num_vertices: int
+    is_open: NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,6 +148,7 @@ class _Cast:
         coarse: (C, 3) faces for soft shadows. texture_px, num_levels: (F,) of each face's texture.
         hand_rows: row in `scene.surfaces` of each hand's skin.
         is_near: (V,) bool, vertices that belong to what matters: hands and objects, not the sleeves' far ends.
+        is_open: (F,) bool, faces whose inside can be seen, as a sleeve's.
     """
 
     scene: Scene
@@ -148,6 +159,7 @@ class _Cast:
     num_levels: NDArray[np.int32]
     hand_rows: tuple[int, ...]
     is_near: NDArray[np.bool_]
+    is_open: NDArray[np.bool_]
 
 
 class Renderer:
@@ -194,6 +206,7 @@ class Renderer:
         self._table_seed = int(rng.integers(2**31))
         self._casts: dict[tuple[object, ...], _Cast] = {}
         self._arms: dict[str, ShapedArm] = {}
+        self._last: tuple[View, FloatArray] | None = None
 
     def render(self, view: View, after: View | None = None) -> RenderedFrame:
         """Draw a view.
@@ -214,66 +227,56 @@ class Renderer:
         """Return the linear light (H, W, 3) before the camera's flaws, the labels and the depth in metres."""
         cast = self._cast(view)
         posed = _Posed(self._pose(view), np.asarray(view.T_cam_world, np.float64))
-        instants = _instants(posed, self._motion(view, after, posed), view, self.flaws.shutter_share)
-        openness, grid = self._openness(cast, posed, vertex_normals(posed.vertices, cast.scene.faces))
+        vertices = np.empty((len(posed.vertices), 4), np.float32)
+        normals = vertex_normals(posed.vertices, cast.scene.faces)
+        openness, grid = self._openness(cast, posed, normals)
+        vertices[:, :3], vertices[:, 3] = normals, openness
+        motion = self._motion(view, after, posed)
         K = np.asarray(view.K, np.float64)
-        seen = rasterise(posed.vertices, cast.scene.faces, K, view.image_size, near_m=NEAR_M)
+        scene = self._scene(posed, cast, view, vertices, K)
+        seen = _seen(rasterise(posed.vertices, scene.faces, K, view.image_size, near_m=NEAR_M))
         labels, depth_m = np.empty(view.image_size, np.uint8), np.empty(view.image_size, np.float32)
         table = self._table(posed.T_cam_world, grid)
         labelled = rasterise(posed.vertices, cast.labelled_faces, K, view.image_size, near_m=NEAR_M)
-        write_labels(labels, depth_m, _seen(seen), _seen(labelled), cast.labels, table, _inverse(K))
+        write_labels(labels, depth_m, seen, _seen(labelled), cast.labels, table, _inverse(K))
         height, width = view.image_size
+        light = self._light(posed, cast)
         if height * width <= _MAX_PAINTED_PX:
-            linear = np.zeros((height, width, 3), np.float32)
-            self._paint(linear, K, seen, instants, (view, cast, openness, grid))
+            linear = _paint(posed, scene, light, table, motion=motion, sensor=(K, view.image_size), seen=seen)
             return linear, labels, depth_m
         # a lens is not sharp to the pixel of a large image: half as many lines, painted in a quarter of the time
-        linear = np.zeros(((height + 1) // 2, (width + 1) // 2, 3), np.float32)
-        self._paint(linear, _halved(K), None, instants, (view, cast, openness, grid))
-        large = cv2.resize(linear, (2 * linear.shape[1], 2 * linear.shape[0]), interpolation=cv2.INTER_LINEAR)
+        half, K_half = ((height + 1) // 2, (width + 1) // 2), _halved(K)
+        scene = self._scene(posed, cast, view, vertices, K_half)
+        motion = _halved_motion(motion)
+        linear = _paint(posed, scene, light, table, motion=motion, sensor=(K_half, half), seen=None)
+        large = cv2.resize(linear, (2 * half[1], 2 * half[0]), interpolation=cv2.INTER_LINEAR)
         return np.ascontiguousarray(large[:height, :width]), labels, depth_m
 
     # --- light -------------------------------------------------------------------------------------------------------
 
-    def _paint(
-        self,
-        linear: Float32,
-        K: FloatArray,
-        middle: Fragments | None,
-        instants: Sequence[_Posed],
-        content: tuple[View, _Cast, Float32, Float32],
-    ) -> None:
-        """Add the light of all instants of an exposure; `middle` is what is seen in the middle one, where known."""
-        view, cast, openness, grid = content
-        size = linear.shape[:2]
-        faces = cast.scene.faces
-        for number, posed in enumerate(instants):
-            K_instant, fragments, fine = K.copy(), middle, _NOTHING
-            if len(instants) == 1:
-                doubled = (2 * size[0], 2 * size[1])
-                fine = _seen(rasterise(posed.vertices, faces, supersampled_intrinsics(K, 2), doubled, near_m=NEAR_M))
-            else:
-                K_instant[:2, 2] += _JITTER_PX[number % len(_JITTER_PX)]
-                fragments = None
-            if fragments is None:
-                fragments = rasterise(posed.vertices, faces, K_instant, size, near_m=NEAR_M)
-            scene, light = self._scene(posed, cast, view, openness, K_instant), self._light(posed, cast)
-            table = self._table(posed.T_cam_world, grid)
-            paint(linear, _seen(fragments), fine, scene, light, table, _inverse(K_instant), 1.0 / len(instants))
-
-    def _scene(self, posed: _Posed, cast: _Cast, view: View, openness: Float32, K: FloatArray) -> Scene:
+    def _scene(self, posed: _Posed, cast: _Cast, view: View, vertices: Float32, K: FloatArray) -> Scene:
+        """Choose the faces that can be seen, and the mip levels of their textures."""
         still = cast.scene
         facing, level = face_views(posed.vertices, still.faces, still.corner_uv, cast.texture_px, cast.num_levels, K)
-        vertices = np.empty((len(posed.vertices), 4), np.float32)
-        vertices[:, :3] = vertex_normals(posed.vertices, still.faces)
-        vertices[:, 3] = openness
-        return still._replace(vertices=vertices, facing=facing, level=level, surfaces=self._turned(cast, view))
+        shown = find_shown(posed.vertices, still.faces, cast.is_open)
+        return Scene(
+            faces=still.faces.take(shown, axis=0),
+            corner_uv=still.corner_uv.take(shown, axis=0),
+            level=level[shown],
+            mesh=still.mesh[shown],
+            surface=still.surface[shown],
+            label=still.label[shown],
+            facing=facing[shown],
+            vertices=vertices,
+            surfaces=self._turned(cast, view),
+            texels=still.texels,
+        )
 
     def _turned(self, cast: _Cast, view: View) -> FloatArray:
         """Let the relief of the skin turn with the hands."""
         surfaces = cast.scene.surfaces.copy()
         for row, hand in zip(cast.hand_rows, view.hands, strict=True):
-            turn = np.asarray(axis_angle_to_matrix(np.asarray(hand.mano.global_orient, np.float64)))
+            turn = turns_of(np.asarray(hand.mano.global_orient, np.float64)[None])[0]
             # a left hand is the mirror image of the right one that carries the texture
             mirror = np.diag([1.0 if hand.is_right else -1.0, 1.0, 1.0])
             surfaces[row, TURN:] = (turn @ mirror).ravel()
@@ -331,16 +334,14 @@ class Renderer:
     def _openness(self, cast: _Cast, posed: _Posed, normals: FloatArray) -> tuple[Float32, Float32]:
         """Measure which share of the light from all around reaches each vertex, and each cell of the table."""
         R_cam_world, t = posed.T_cam_world[:3, :3], posed.T_cam_world[:3, 3]
-        near = posed.vertices[cast.is_near]
-        if not len(near):
+        near = np.ascontiguousarray(posed.vertices[cast.is_near].T)
+        if not near.size:
             return np.ones(len(posed.vertices), np.float32), np.ones((_GRID, _GRID), np.float32)
-        side = np.linspace(-_GRID_HALF_M, _GRID_HALF_M, _GRID)
-        x, z = np.meshgrid(side, side)
-        cells = np.stack([x.ravel(), np.zeros(_GRID * _GRID), z.ravel()], axis=1) @ R_cam_world.T + t
+        cells = _CELLS_WORLD @ R_cam_world.T + t
         points = np.concatenate([posed.vertices, cells])
         upwards = np.concatenate([normals, np.broadcast_to(R_cam_world[:, 1], cells.shape)])
-        centre = (near.min(axis=0) + near.max(axis=0)) / 2
-        radius_m = min(float(np.linalg.norm(near - centre, axis=1).max()), _MAX_OPENNESS_RADIUS_M)
+        centre = (near.min(axis=1) + near.max(axis=1)) / 2
+        radius_m = min(float(np.linalg.norm(near - centre[:, None], axis=0).max()), _MAX_OPENNESS_RADIUS_M)
         texels_per_m = (_OPENNESS_PX / 2 - 2) / radius_m
         share = measure_openness(
             points,
@@ -352,12 +353,19 @@ class Renderer:
             texels_per_m,
             _OPENNESS_LIFT_TEXELS / texels_per_m,
             _OPENNESS_PX,
+            True,
         )
         return share[: len(posed.vertices)], _smoothed(share[len(posed.vertices) :].reshape(_GRID, _GRID))
 
     # --- what is there -----------------------------------------------------------------------------------------------
 
     def _pose(self, view: View) -> FloatArray:
+        """Return the vertices of everything; of the last view they are kept, for often it is the next one to draw."""
+        if self._last is None or self._last[0] is not view:
+            self._last = (view, self._pose_anew(view))
+        return self._last[1]
+
+    def _pose_anew(self, view: View) -> FloatArray:
         parts = [
             pose_arm(self._arm(hand), hand.mano, np.asarray(hand.forearm, np.float64), is_right=hand.is_right)
             for hand in view.hands
@@ -367,14 +375,23 @@ class Renderer:
             parts.append(build_object(thing.name).vertices @ T[:3, :3].T + T[:3, 3])
         return np.concatenate(parts) if parts else np.zeros((0, 3))
 
-    def _motion(self, view: View, after: View | None, posed: _Posed) -> _Posed | None:
-        """Return by how much everything moves within one frame."""
+    def _motion(self, view: View, after: View | None, posed: _Posed) -> Motion | None:
+        """Return by how much everything moves during the exposure; None where it cannot be noticed."""
         if after is None or self.flaws.shutter_share <= 0:
             return None
         if _key(view) != _key(after) or view.camera_id != after.camera_id:
             expected, found = "the hands and objects of the view", "others"
             raise ContractError(describe(what="later view", expected=expected, found=found, fix="Pass the next frame."))
-        return _Posed(self._pose(after) - posed.vertices, np.asarray(after.T_cam_world) - posed.T_cam_world)
+        share = self.flaws.shutter_share
+        T_after_now = np.asarray(after.T_cam_world, np.float64) @ np.linalg.inv(posed.T_cam_world)
+        moved = (share * (self._pose(after) - posed.vertices)).astype(np.float32)
+        still = share * (T_after_now - np.eye(4))[:3]
+        longest_px = _longest_motion_px(posed.vertices, moved, still, view)
+        if longest_px < _LEAST_MOTION_PX:
+            return None
+        focal_px = np.array([view.K[0, 0], view.K[1, 1]], np.float64)
+        longest_px = min(longest_px, _MAX_MOTION_SHARE * max(view.image_size))
+        return Motion(moved, still, focal_px, longest_px)
 
     def _subject(self, hand: HandView) -> Subject:
         if hand.subject_id not in self._subjects:
@@ -430,6 +447,7 @@ class Renderer:
             truth=arm.hand_ids[arm.hand.faces],
             truth_label=label,
             num_vertices=len(shaped.vertices),
+            is_open=np.arange(len(shaped.faces)) >= num_shown,
         )
 
 
@@ -443,10 +461,10 @@ def renderer_of(recording: Recording) -> Renderer:
 # rows right, down, forward of an eye in each direction; they stay with the world, so that soft shadows do not swim
 _FRAMES_WORLD = np.stack([parallel_frame(direction) for direction in sphere_directions(_OPENNESS_DIRECTIONS)])
 
-_NOTHING = Seen(np.zeros((0, 0), np.float32), np.zeros((0, 0), np.int32), np.zeros((0, 0, 2), np.float32))
+_SIDE_M = np.linspace(-_GRID_HALF_M, _GRID_HALF_M, _GRID)
+_CELLS_WORLD = np.stack([np.tile(_SIDE_M, _GRID), np.zeros(_GRID * _GRID), np.repeat(_SIDE_M, _GRID)], axis=1)
 
-# A low-discrepancy walk through the pixel (Roberts' R2 sequence): instants of an exposure also smooth the edges.
-_JITTER_PX = (np.outer(np.arange(1, 14), [0.7548776662466927, 0.5698402909980532]) % 1.0) - 0.5
+_NO_MOTION = Motion(np.zeros((0, 3), np.float32), np.zeros((3, 4)), np.zeros(2), 0.0)
 
 
 def _seen(fragments: Fragments) -> Seen:
@@ -470,35 +488,57 @@ def _key(view: View) -> tuple[object, ...]:
     return (*hands, *(thing.name for thing in view.objects))
 
 
-def _instants(posed: _Posed, motion: _Posed | None, view: View, shutter_share: float) -> list[_Posed]:
-    """Spread an odd number of instants over the exposure, the view's own in the middle."""
-    if motion is None or not len(posed.vertices):
-        return [posed]
-    length_px = shutter_share * _longest_motion_px(posed, motion, view)
-    count = 2 * int(np.ceil(length_px / _SUBFRAME_STEP_PX / 2)) + 1 if length_px > 0.7 else 1
-    count = min(count, _MAX_SUBFRAMES)
-    instants = []
-    for number in range(count):
-        time = shutter_share * ((number + 0.5) / count - 0.5)
-        T_cam_world = posed.T_cam_world + time * motion.T_cam_world
-        T_cam_world[:3, :3] = project_to_so3(T_cam_world[:3, :3])
-        instants.append(_Posed(posed.vertices + time * motion.vertices, T_cam_world))
-    instants[count // 2] = posed
-    return instants
-
-
-def _longest_motion_px(posed: _Posed, motion: _Posed, view: View) -> float:
-    """Measure how far visible things, or the room behind them, move across the image within one frame."""
+def _longest_motion_px(vertices: FloatArray, moved: Float32, still: FloatArray, view: View) -> float:
+    """Measure how far visible things, or the room behind them, move across the image."""
     K = np.asarray(view.K, np.float64)
-    here, there = posed.vertices @ K.T, (posed.vertices + motion.vertices) @ K.T
-    front = (here[:, 2] > NEAR_M) & (there[:, 2] > NEAR_M)
-    here, there = here[front, :2] / here[front, 2:], there[front, :2] / there[front, 2:]
-    height, width = view.image_size
-    inside = ((here >= 0) & (here < (width, height))).all(axis=1)
-    moved = np.linalg.norm(there - here, axis=1)[inside]
-    turn = motion.T_cam_world[:3, :3] @ posed.T_cam_world[:3, :3].T
-    room = float(np.linalg.norm(turn[:2, 2]) * K[0, 0])
-    return max(float(moved.max()) if len(moved) else 0.0, room)
+    room_px = float(np.linalg.norm(still[:2, 2]) * K[0, 0])
+    return max(longest_motion_px(vertices, moved, K, *view.image_size, NEAR_M), room_px)
+
+
+def _halved_motion(motion: Motion | None) -> Motion | None:
+    """Return the motion in an image of half the size."""
+    if motion is None:
+        return None
+    return motion._replace(focal_px=motion.focal_px / 2, longest_px=motion.longest_px / 2)
+
+
+def _paint(
+    posed: _Posed,
+    scene: Scene,
+    light: Lighting,
+    table: Table,
+    *,
+    motion: Motion | None,
+    sensor: tuple[FloatArray, tuple[int, int]],
+    seen: Seen | None,
+) -> Float32:
+    """Return the linear light of an exposure; the sensor has intrinsics and size, `seen` is what it sees, if known."""
+    K, size = sensor
+    K_inverse = _inverse(K)
+    if seen is None:
+        seen = _seen(rasterise(posed.vertices, scene.faces, K, size, near_m=NEAR_M))
+    doubled = (2 * size[0], 2 * size[1])
+    fine = _seen(rasterise(posed.vertices, scene.faces, supersampled_intrinsics(K, 2), doubled, near_m=NEAR_M))
+    layers = _blank_layers(size, motion)
+    if motion is not None:
+        find_open(layers.wanted, seen, table, K_inverse)
+        # half the motion of what is in front and half that of what is behind it
+        side = 2 * (int(np.ceil(motion.longest_px)) + 2) + 1
+        cv2.dilate(layers.wanted, np.ones((side, side), np.uint8), dst=layers.wanted)
+    paint(layers, seen, fine, scene, light, table, _NO_MOTION if motion is None else motion, K_inverse)
+    return expose(layers)
+
+
+def _blank_layers(size: tuple[int, int], motion: Motion | None) -> Layers:
+    moving = size if motion is not None else (0, 0)
+    panning = size if motion is not None and np.abs(motion.still).max() > 0 else (0, 0)
+    return Layers(
+        np.zeros((*size, 4), np.float32),
+        np.zeros((*size, 3), np.float32),
+        np.zeros((*moving, 3), np.float32),
+        np.zeros((*panning, 2), np.float32),
+        np.zeros(moving, np.uint8),
+    )
 
 
 def _assemble(parts: Sequence[_Surfaces], num_hands: int) -> _Cast:
@@ -532,7 +572,10 @@ def _assemble(parts: Sequence[_Surfaces], num_hands: int) -> _Cast:
     truth_label = np.repeat([part.truth_label for part in parts], [len(part.truth) for part in parts])
     levels = rows[surface, LEVELS].astype(np.int32)
     hand_rows = tuple(int(start) for start in row_start[:num_hands])
-    return _Cast(scene, truth, truth_label.astype(np.uint8), coarse, rows[surface, SIZE], levels, hand_rows, is_near)
+    is_open = np.concatenate([part.is_open for part in parts])
+    return _Cast(
+        scene, truth, truth_label.astype(np.uint8), coarse, rows[surface, SIZE], levels, hand_rows, is_near, is_open
+    )
 
 
 def _labelled(part: _Surfaces, label: int) -> _Surfaces:
@@ -561,6 +604,7 @@ def _object_surfaces(name: str, seed: int) -> _Surfaces:
         truth=mesh.faces,
         truth_label=0,
         num_vertices=len(mesh.vertices),
+        is_open=np.zeros(len(mesh.faces), np.bool_),
     )
 
 
@@ -590,7 +634,8 @@ def _skin_texels(tone_index: int, seed: int) -> tuple[Float32, FloatArray]:
 @lru_cache(maxsize=16)
 def _table_surface(seed: int) -> tuple[FloatArray, Float32]:
     texels, row = _texels_of(table_finish(seed))
-    return row[None], texels
+    # without the columns that a table has no use for, twice as much of it is near at hand
+    return row[None], np.ascontiguousarray(texels[:, :4])
 
 
 _EMPTY = _Surfaces(
@@ -604,6 +649,7 @@ _EMPTY = _Surfaces(
     np.zeros((0, 3), np.int64),
     0,
     0,
+    np.zeros(0, np.bool_),
 )
 
 
@@ -625,14 +671,16 @@ def _shadow_map(vertices: FloatArray, cast: _Cast, lamp: FloatArray) -> tuple[Fl
     if not len(near):
         return np.zeros((3, 4)), np.zeros((0, 0), np.float32)
     frame = parallel_frame(lamp)
-    around = near @ frame.T
-    middle = (around.min(axis=0) + around.max(axis=0)) / 2
+    around = frame @ near.T
+    low, high = around.min(axis=1), around.max(axis=1)
+    middle = (low + high) / 2
     # room for the part of the sleeve that throws its shadow beside the hand
-    half_m = min(float(np.ptp(around, axis=0)[:2].max()) / 2 + 0.16, _MAX_SHADOW_M)
+    half_m = min(float((high - low)[:2].max()) / 2 + 0.16, _MAX_SHADOW_M)
     scale = np.array([_SHADOW_PX / 2 / half_m, _SHADOW_PX / 2 / half_m, 1.0])
     offset = np.array([_SHADOW_PX / 2, _SHADOW_PX / 2, 0.0]) - scale * np.array([middle[0], middle[1], 0.0])
     matrix = np.column_stack([frame * scale[:, None], offset])
-    depth_m = orthographic_depth(vertices @ matrix[:, :3].T + offset, cast.scene.faces, (_SHADOW_PX, _SHADOW_PX))
+    depth_m = np.full((_SHADOW_PX, _SHADOW_PX), np.inf, np.float32)
+    splat_depth(vertices @ matrix[:, :3].T + offset, cast.coarse, depth_m, True)
     return matrix, depth_m
 
 
