@@ -1,5 +1,6 @@
 """Reader of FreiHAND v2, as published; the facts of the format are in :mod:`hoiray.datasets.formats.freihand`."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,16 +9,17 @@ from typing import TYPE_CHECKING, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from hoiray.datasets.annotation_checks import NUM_CHECKED, PALM_RANGE_M
 from hoiray.datasets.conventions import Conventions
 from hoiray.datasets.formats import freihand as facts
 from hoiray.datasets.image_files import read_levels, read_rgb
 from hoiray.datasets.intrinsics import require_intrinsics
+from hoiray.datasets.iterate import spread_indices
 from hoiray.datasets.json_files import read_numbers
 from hoiray.datasets.opening import check_opened, require_count, require_split
-from hoiray.datasets.pickles import finite_array
 from hoiray.datasets.sample import FloatArray, HandAnnotation, ManoParameters, Masks, ObjectModel, Sample
-from hoiray.errors import ContractError, describe
-from hoiray.hand.joints import reorder, tip_vertices
+from hoiray.errors import ContractError, InputError, describe
+from hoiray.hand.joints import MIDDLE_MCP, WRIST, reorder, tip_vertices
 from hoiray.hand.load import HandArrays
 from hoiray.io.store import Store
 
@@ -37,6 +39,12 @@ CONVENTIONS: Final = Conventions(
 )
 MAX_SCALE_ERROR_M: Final = 0.002
 
+SAME_UNIT_RATIO: Final = (0.5, 2.0)
+"""Spread of a hand's vertices over that of its joints, in one unit: 0.99 to 1.09 over 2000 random poses."""
+
+NUM_PROBED_IMAGES: Final = 3
+"""Images of a variant, the first and the last among them, that are asked for before the folder is listed."""
+
 _SHAPES: Final[dict[Kind, tuple[int, ...]]] = {
     "K": (3, 3),
     "scale": (),
@@ -54,7 +62,7 @@ class FreiHandDataset:
         store: the root.
         split: `training` or `evaluation`.
         labels: arrays with one entry per *photograph*, by kind; those of the split's files that are there.
-        variants: the backgrounds whose images are there.
+        variants: the backgrounds of which any image is there; one that is missing shows when it is read.
         hand: the model the labels were made with, or None: then there are no MANO parameters, since the stored pose
             is relative to that model's mean.
     """
@@ -85,7 +93,7 @@ class FreiHandDataset:
             check: False leaves the checks out.
 
         Raises:
-            ContractError: counts differ, or the labels break their conventions.
+            ContractError: counts differ, or the labels break their conventions or are of different units.
             InputError: a file is missing.
         """
         require_split(split, facts.SPLITS, name="FreiHAND")
@@ -101,10 +109,9 @@ class FreiHandDataset:
             )
             for kind in dict.fromkeys(["K", *kinds])
         }
-        for kind, values in labels.items():
-            what, source = store.url(f"{split}_{kind}.json"), facts.labels_key(split, "K")
-            require_count(len(values), len(labels["K"]), what=what, expected_from=source)
+        _check_counts(labels, store, split)
         _check_scale(labels, name=f"FreiHAND ({split}) at {store.uri}")
+        _check_vertex_unit(labels, name=store.url(facts.labels_key(split, "verts")))
         dataset = cls(store, split, labels, _variants(store, split, len(labels["K"])), hand)
         if check:
             check_opened(dataset, store, CONVENTIONS, hand=hand, image_size_wh=facts.IMAGE_SIZE_WH)
@@ -131,29 +138,28 @@ class FreiHandDataset:
         tore them apart would leak. FreiHAND tells neither subject nor sequence.
 
         Raises:
-            InputError: a number of it is not finite, or K is none.
+            InputError: a number of it is not finite, or K is none; the message names the file and the entry.
         """
         variant_index, photo_index = divmod(index, self.num_photos)
-        name = f"{self.store.uri}, {self.split} entry {photo_index}"
-        entry: dict[str, FloatArray] = {kind: values[photo_index] for kind, values in self.labels.items()}
-        K = finite_array(entry, "K", (3, 3), name=name)
-        joints = finite_array(entry, "xyz", (21, 3), name=name) if "xyz" in entry else None
-        vertices = finite_array(entry, "verts", (778, 3), name=name) if "verts" in entry else None
+        variant = self.variants[variant_index]
+        image_index = facts.VARIANTS.index(variant) * self.num_photos + photo_index
+        entry = {kind: self._finite_entry(kind, photo_index) for kind in _SHAPES if kind in self.labels}
+        joints, vertices = entry.get("xyz"), entry.get("verts")
         mano = None
         if joints is not None and "mano" in entry and self._model is not None:
-            mano = _placed_mano(self._model, finite_array(entry, "mano", (facts.MANO_LENGTH,), name=name), joints)
+            mano = _placed_mano(self._model, entry["mano"], joints)
         hands: tuple[HandAnnotation, ...] = ()
         if joints is not None:
             tips = facts.TIP_SET
             hands = (HandAnnotation(is_right=True, mano=mano, joints_3d=joints, vertices=vertices, tip_set=tips),)
         return Sample(
-            sample_id=f"{index:08d}",
+            sample_id=f"{image_index:08d}",
             recording_id=f"{self.split}-{photo_index:08d}",
             subject_id=None,
-            camera_id=self.variants[variant_index],
+            camera_id=variant,
             frame_index=0,
-            image_key=facts.image_key(self.split, index),
-            K=require_intrinsics(K, facts.IMAGE_SIZE_WH, name=name),
+            image_key=facts.image_key(self.split, image_index),
+            K=require_intrinsics(entry["K"], facts.IMAGE_SIZE_WH, name=self._entry_name("K", photo_index)),
             hands=hands,
         )
 
@@ -175,6 +181,19 @@ class FreiHandDataset:
     def object_model(self, name: str) -> ObjectModel | None:  # noqa: ARG002 - the protocol's signature
         """FreiHAND has no objects."""
         return None
+
+    def _entry_name(self, kind: Kind, photo_index: int) -> str:
+        return f"{self.store.url(facts.labels_key(self.split, kind))}, entry {photo_index}"
+
+    def _finite_entry(self, kind: Kind, photo_index: int) -> FloatArray:
+        """Return a photograph's numbers of one file, float64, or raise an InputError that names both."""
+        values = np.asarray(self.labels[kind][photo_index], dtype=np.float64)
+        num_bad = int(np.count_nonzero(~np.isfinite(values)))
+        if num_bad:
+            what, found = self._entry_name(kind, photo_index), f"{num_bad} that are NaN or infinite"
+            fix = "Leave this sample out or restore the file."
+            raise InputError(describe(what=what, expected="finite numbers", found=found, fix=fix))
+        return values
 
     @cached_property
     def _model(self) -> "HandModel | None":
@@ -202,25 +221,80 @@ def _placed_mano(model: "HandModel", vector: FloatArray, joints: FloatArray) -> 
     return ManoParameters(global_orient=parts.global_orient, hand_pose=pose, betas=parts.betas, transl=transl)
 
 
+def _check_counts(labels: Mapping[str, FloatArray], store: Store, split: facts.Split) -> None:
+    """Refuse the file whose length differs from that of most; K is believed where two lengths are as frequent."""
+    lengths = {kind: len(values) for kind, values in labels.items()}
+    times = Counter(lengths.values())
+    usual = max(times, key=lambda length: (times[length], length == lengths["K"]))
+    source = next(kind for kind in lengths if lengths[kind] == usual)
+    for kind, length in lengths.items():
+        require_count(length, usual, what=store.url(f"{split}_{kind}.json"), expected_from=f"{split}_{source}.json")
+
+
 def _check_scale(labels: Mapping[str, FloatArray], *, name: str) -> None:
     """Compare the scale with the bone it is the length of: the two files are of the same release or they are not."""
     if "scale" not in labels or "xyz" not in labels:
         return
     first, second = facts.SCALE_BONE
     bones = np.linalg.norm(labels["xyz"][:, first] - labels["xyz"][:, second], axis=-1)
-    error = float(np.nanmedian(np.abs(bones - labels["scale"])))
+    is_finite = np.isfinite(bones) & np.isfinite(labels["scale"])
+    if not np.any(is_finite):  # each of them is refused when it is read
+        return
+    bones, scales = bones[is_finite], labels["scale"][is_finite]
+    error = float(np.median(np.abs(bones - scales)))
     if error > MAX_SCALE_ERROR_M:
         expected = f"scale to be the length of bone {first}-{second} of xyz within {MAX_SCALE_ERROR_M} m"
-        fix = "Looks like another unit, joint order or release of one of the two files."
+        fix = "Looks like another joint order or release of one of the two files."
+        if np.median(np.abs(bones - scales / 1000)) <= MAX_SCALE_ERROR_M:
+            fix = "The scale looks like millimetres: use the published file."
+        elif np.median(np.abs(bones / 1000 - scales)) <= MAX_SCALE_ERROR_M:
+            fix = "The joints (xyz) look like millimetres: use the published file."
         raise ContractError(describe(what=name, expected=expected, found=f"a median of {error:.4g} m off", fix=fix))
 
 
+def _check_vertex_unit(labels: Mapping[str, FloatArray], *, name: str) -> None:
+    """Compare the spread of vertices with that of their joints, where the joints are a hand in metres."""
+    if "verts" not in labels or "xyz" not in labels:
+        return
+    checked = spread_indices(len(labels["xyz"]), NUM_CHECKED)
+    joints, vertices = labels["xyz"][checked], labels["verts"][checked].astype(np.float64)
+    is_finite = np.isfinite(joints).all(axis=(1, 2)) & np.isfinite(vertices).all(axis=(1, 2))
+    if not np.any(is_finite):  # each of them is refused when it is read
+        return
+    joints, vertices = joints[is_finite], vertices[is_finite]
+    palm = float(np.median(np.linalg.norm(joints[:, MIDDLE_MCP] - joints[:, WRIST], axis=-1)))
+    if not PALM_RANGE_M[0] <= palm <= PALM_RANGE_M[1]:  # then the joints are what is wrong, and named so
+        return
+    ratio = float(np.median(_spread(vertices) / _spread(joints)))
+    for factor, unit in ((1e-3, "millimetres"), (1e3, "kilometres")):
+        if SAME_UNIT_RATIO[0] <= ratio * factor <= SAME_UNIT_RATIO[1]:
+            found = f"hands {ratio:.4g} times as wide as their joints"
+            fix = f"This looks like {unit}: use the published file."
+            raise ContractError(describe(what=name, expected="vertices in metres, as xyz is", found=found, fix=fix))
+
+
+def _spread(points: FloatArray) -> FloatArray:
+    """Return the root mean square distance (N,) of points (N, P, 3) from their centre."""
+    return np.asarray(np.sqrt(points.var(axis=1).sum(axis=-1)))
+
+
 def _variants(store: Store, split: facts.Split, num_photos: int) -> tuple[str, ...]:
-    """Tell which backgrounds were unpacked: those whose last image is there."""
-    if split == "evaluation":
+    """Tell which backgrounds were unpacked: those of which any image is there; the first where none is.
+
+    A complete set is told by a few of its images; the folder, of 130 240 files, is listed only where those are not
+    there, since each worker that opens the set would list it.
+    """
+    if split == "evaluation" or num_photos == 0:
         return facts.VARIANTS[:1]
-    present = [
-        store.exists(facts.image_key(split, num_photos * (position + 1) - 1)) for position in range(len(facts.VARIANTS))
-    ]
-    count = present.index(False) if False in present else len(present)
-    return facts.VARIANTS[: max(count, 1)]
+    starts = range(0, num_photos * len(facts.VARIANTS), num_photos)
+    probes = spread_indices(num_photos, NUM_PROBED_IMAGES)
+    present = {
+        position
+        for position, start in enumerate(starts)
+        if any(store.exists(facts.image_key(split, start + photo)) for photo in probes)
+    }
+    if len(present) < len(facts.VARIANTS):
+        folder, _, _ = facts.image_key(split, 0).rpartition("/")
+        names = (key.rpartition("/")[2].removesuffix(".jpg") for key in store.list(folder, recursive=False))
+        present |= {int(name) // num_photos for name in names if name.isdecimal()}
+    return tuple(name for position, name in enumerate(facts.VARIANTS) if position in present) or facts.VARIANTS[:1]

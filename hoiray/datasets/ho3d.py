@@ -40,6 +40,10 @@ CONVENTIONS: Final = Conventions(
 MAX_EVALUATION_WRIST_ERROR_M: Final = 0.01
 """The evaluation metas hold the wrist, `evaluation_xyz.json` the joints of the same frames: they agree to rounding."""
 
+MAX_REST_WRIST_M: Final = 0.2
+"""The wrist minus `handTrans` is the rest wrist: 0.094 to 0.097 m from the origin over 2000 random shapes of the open
+hand. Hands are filmed from further away than this, so that a translation near zero does not pass for one that fits."""
+
 
 @dataclass(frozen=True, eq=False)
 class Ho3dDataset:
@@ -111,8 +115,9 @@ class Ho3dDataset:
         """Read the meta of a listed frame.
 
         Raises:
-            InputError: it is missing, damaged, lacks a key, holds a number that is not finite, or has no object pose,
-                which marks frames that were never annotated.
+            InputError: it is missing, damaged, lacks a key, holds a number that is not finite, a reversed box or
+                millimetres, or has no object pose, which marks frames that were never annotated; or the frame's
+                entry of the evaluation labels is not finite or another hand's.
         """
         sequence, frame = self.frames[index]
         key = facts.meta_key(self.split, sequence, frame)
@@ -175,25 +180,30 @@ class Ho3dDataset:
         return read_object_model(self.store, name, points_key=facts.object_points_key(name), mesh_keys=keys)
 
     def _evaluation_hand(self, meta: Mapping[str, Any], name: str, index: int) -> HandAnnotation:
-        stored = np.asarray(meta["handJoints3D"])
         # a copy of the evaluation labels inside the metas is possible since they are public
-        shape = (21, 3) if stored.shape == (21, 3) else (3,)
+        shape = (21, 3) if _is_of_shape(meta["handJoints3D"], (21, 3)) else (3,)
         wrist = points_opengl_to_opencv(finite_array(meta, "handJoints3D", shape, name=name).reshape(-1, 3)[0])
-        joints = None if self.evaluation_joints is None else _finite(self.evaluation_joints[index], name)
-        vertices = None if self.evaluation_vertices is None else _finite(self.evaluation_vertices[index], name)
-        if joints is not None and np.linalg.norm(joints[0] - wrist) > MAX_EVALUATION_WRIST_ERROR_M:
-            expected = f"the wrist of entry {index} of {facts.EVALUATION_JOINTS_KEY}"
-            found = f"one {np.linalg.norm(joints[0] - wrist):.3f} m from it"
-            fix = "The two files are of different frames, axes, units or joint orders."
-            raise InputError(describe(what=name, expected=expected, found=found, fix=fix))
+        joints = self._evaluation_entry(self.evaluation_joints, facts.EVALUATION_JOINTS_KEY, index)
+        vertices = self._evaluation_entry(self.evaluation_vertices, facts.EVALUATION_VERTICES_KEY, index)
+        if joints is not None:
+            _require_same_wrist(joints[0], wrist, index, name)
         return HandAnnotation(
             is_right=True,
             joints_3d=joints,
             wrist_3d=wrist,
             vertices=vertices,
-            bbox_xyxy=finite_array(meta, "handBoundingBox", (4,), name=name),
+            bbox_xyxy=_box(meta, name),
             tip_set=None if joints is None else facts.TIP_SET,
         )
+
+    def _evaluation_entry(self, labels: FloatArray | None, key: str, index: int) -> FloatArray | None:
+        """Return a frame's entry of a label file, or raise an InputError that names both."""
+        if labels is None or np.all(np.isfinite(labels[index])):
+            return None if labels is None else labels[index]
+        what = f"{self.store.url(key)}, entry {index}"
+        found = f"{np.count_nonzero(~np.isfinite(labels[index]))} that are NaN or infinite"
+        fix = "Leave this sample out or restore the evaluation labels."
+        raise InputError(describe(what=what, expected="finite numbers", found=found, fix=fix))
 
 
 def read_frame_list(store: Store, key: str) -> tuple[tuple[str, str], ...]:
@@ -252,6 +262,7 @@ def _evaluation_labels(
 def _train_hand(meta: Mapping[str, Any], name: str) -> HandAnnotation:
     stored = finite_array(meta, "handJoints3D", (21, 3), name=name)
     transl = finite_array(meta, "handTrans", (3,), name=name)
+    _require_translation_in_metres(stored[0], transl, name)
     # The wrist is handTrans + J0(betas), so the labels themselves tell J0, whatever model is at hand.
     mano: ManoParameters = facts.mano_from_file(
         finite_array(meta, "handPose", (48,), name=name),
@@ -276,9 +287,46 @@ def _object(meta: Mapping[str, Any], name: str) -> ObjectAnnotation:
     return ObjectAnnotation(name=meta["objName"], T_cam_obj=pose)
 
 
-def _finite(values: FloatArray, name: str) -> FloatArray:
-    if not np.all(np.isfinite(values)):
-        fix = "Leave this sample out or restore the evaluation labels."
-        found = "NaN or infinity in its evaluation labels"
-        raise InputError(describe(what=name, expected="finite numbers", found=found, fix=fix))
-    return values
+def _is_of_shape(value: object, shape: tuple[int, ...]) -> bool:
+    try:
+        return bool(np.asarray(value).shape == shape)
+    except ValueError:  # rows of different lengths have none
+        return False
+
+
+def _box(meta: Mapping[str, Any], name: str) -> FloatArray:
+    box = finite_array(meta, "handBoundingBox", (4,), name=name)
+    if box[2] <= box[0] or box[3] <= box[1]:
+        fix = "Leave this sample out or restore the file."
+        what, expected = f"{name}, 'handBoundingBox'", "x_min, y_min, x_max, y_max, each minimum below its maximum"
+        raise InputError(describe(what=what, expected=expected, found=str(box.tolist()), fix=fix))
+    return box
+
+
+def _require_same_wrist(labelled: FloatArray, in_meta: FloatArray, index: int, name: str) -> None:
+    """Compare a wrist (3,) of the evaluation labels with that of the frame's meta, and name a thousandfold one."""
+    error_m = float(np.linalg.norm(labelled - in_meta))
+    if error_m <= MAX_EVALUATION_WRIST_ERROR_M:
+        return
+    fix = "The two files are of different frames, axes, units or joint orders."
+    if np.linalg.norm(labelled / 1000 - in_meta) <= MAX_EVALUATION_WRIST_ERROR_M:
+        fix = f"{facts.EVALUATION_JOINTS_KEY} looks like millimetres: use the published file, in metres."
+    elif np.linalg.norm(labelled - in_meta / 1000) <= MAX_EVALUATION_WRIST_ERROR_M:
+        fix = "The meta's 'handJoints3D' looks like millimetres: use the published file, in metres."
+    expected = f"the wrist of entry {index} of {facts.EVALUATION_JOINTS_KEY}"
+    raise InputError(describe(what=name, expected=expected, found=f"one {error_m:.3f} m from it", fix=fix))
+
+
+def _require_translation_in_metres(wrist: FloatArray, transl: FloatArray, name: str) -> None:
+    """Refuse a `handTrans` (3,) that fits its wrist (3,) only a thousand times smaller or larger.
+
+    Any other translation that does not fit is left to the checks of the whole set, which know what else it may be.
+    """
+    if np.linalg.norm(wrist - transl) <= MAX_REST_WRIST_M:
+        return
+    for factor, unit in ((1e-3, "millimetres"), (1e3, "kilometres")):
+        if np.linalg.norm(wrist - transl * factor) <= MAX_REST_WRIST_M:
+            expected = f"metres, within {MAX_REST_WRIST_M} m of the wrist of 'handJoints3D'"
+            found = f"{np.linalg.norm(transl):.4g} from the camera"
+            fix = f"This looks like {unit}: use the published file."
+            raise InputError(describe(what=f"{name}, 'handTrans'", expected=expected, found=found, fix=fix))

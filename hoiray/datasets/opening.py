@@ -31,7 +31,7 @@ def check_opened(
     name = f"{dataset.name} ({dataset.split}) at {store.uri}"
     if len(dataset) == 0:
         raise ContractError(describe(what=name, expected="samples", found="none", fix="Check split and location."))
-    results = list(iterate(dataset, spread_indices(len(dataset), NUM_CHECKED)))
+    results = list(iterate(dataset, spread_indices(len(dataset), NUM_CHECKED), only_plausible=False))
     letters = [result for result in results if isinstance(result, DeadLetter)]
     samples = [result for result in results if isinstance(result, Sample)]
     if len(letters) > MAX_BAD_SHARE * len(results):

@@ -5,8 +5,14 @@ import numpy as np
 import pytest
 from checked_samples import LIKE_DEXYCB, LIKE_HO3D, K, N, problem_of, samples
 
-from hoiray.datasets.annotation_checks import chirality, first_problem, skeleton_length
-from hoiray.datasets.sample import HandAnnotation, Sample
+from hoiray.datasets.annotation_checks import (
+    chirality,
+    first_problem,
+    object_problem,
+    sample_problem,
+    skeleton_length,
+)
+from hoiray.datasets.sample import HandAnnotation, ObjectAnnotation, Sample
 from hoiray.hand.joints import JOINT_NAMES, SIMPLE_NAMES, permutation
 
 
@@ -141,3 +147,128 @@ def test_a_wrist_alone_tells_units_and_axes(wrist: tuple[float, ...], subject: s
     assert problem is not None
     assert problem.subject == subject
     assert looks_like in problem.looks_like
+
+
+def with_objects(made: list[Sample], change: np.ndarray | float = 1.0, *, of: int = N) -> list[Sample]:
+    """Put an object 10 cm right of the wrist of every sample; `change` multiplies the translation of the first `of`."""
+    placed = []
+    for i, sample in enumerate(made):
+        joints = sample.hands[0].joints_3d
+        assert joints is not None
+        pose = np.eye(4)
+        pose[:3, 3] = (joints[0] + [0.1, 0.0, 0.0]) * (change if i < of else 1.0)
+        placed.append(dataclasses.replace(sample, objects=(ObjectAnnotation("box", pose),)))
+    return placed
+
+
+def test_objects_beside_their_hands_pass(hands: files.Hands) -> None:
+    made = with_objects(samples(hands))
+    assert problem_of(made) is None
+    assert [sample_problem(sample) for sample in made] == [None] * N
+
+
+@pytest.mark.parametrize("with_hands", [True, False])
+@pytest.mark.parametrize(
+    ("change", "subject", "looks_like"),
+    [
+        (1e3, "object units", "millimetres"),
+        (1e2, "object units", "centimetres"),
+        (1e-3, "object units", "metres taken for millimetres"),
+        (np.array([1.0, -1.0, -1.0]), "object axes", "OpenGL and OpenCV axes swapped"),
+    ],
+)
+def test_an_object_in_another_unit_or_in_other_axes_is_named(
+    hands: files.Hands, change: np.ndarray | float, subject: str, looks_like: str, with_hands: bool
+) -> None:
+    made = with_objects(samples(hands), change)
+    if not with_hands:
+        made = [dataclasses.replace(sample, hands=()) for sample in made]
+    problem = problem_of(made)
+    assert problem is not None
+    assert problem.subject == subject
+    assert looks_like in problem.looks_like
+
+
+def test_an_object_far_from_its_hand_is_of_another_frame(hands: files.Hands) -> None:
+    problem = object_problem(with_objects(samples(hands), 5.0))
+    assert problem is not None
+    assert "1 m of the hand" in problem.expected
+    assert problem.looks_like == "an object in another camera's frame"
+
+
+def test_a_minority_of_wrong_objects_is_refused_and_one_of_six_is_not(hands: files.Hands) -> None:
+    assert object_problem(with_objects(samples(hands), 1e3, of=1)) is None
+    problem = object_problem(with_objects(samples(hands), 1e3, of=2))
+    assert problem is not None
+    assert "33% of the samples" in problem.measured
+    assert object_problem(with_objects(samples(hands), np.array([1.0, 1.0, -1.0]), of=1)) is None
+    assert object_problem(with_objects(samples(hands), np.array([1.0, 1.0, -1.0]), of=2)) is not None
+
+
+@pytest.mark.parametrize(
+    ("change", "subject"), [(1e3, "units"), (np.array([1.0, -1.0, -1.0]), "axes"), (1e-2, "units")]
+)
+def test_an_error_of_a_minority_of_hands_is_refused(
+    hands: files.Hands, change: np.ndarray | float, subject: str
+) -> None:
+    joints = hands.joints.copy()
+    joints[0] *= change
+    assert problem_of(samples(hands, joints=joints, with_mano=False)) is None
+    joints[1] *= change
+    problem = problem_of(samples(hands, joints=joints, with_mano=False))
+    assert problem is not None
+    assert problem.subject == subject
+
+
+def test_a_minority_of_wrists_at_the_origin_or_in_millimetres_is_refused(hands: files.Hands) -> None:
+    joints = hands.joints.copy()
+    joints[:2] -= joints[:2, :1]
+    problem = problem_of(samples(hands, joints=joints, with_mano=False))
+    assert problem is not None
+    assert problem.looks_like == "root-relative joints"
+    for wrong, subject in (((0.0, 0.0, 500.0), "units"), ((0.0, 0.0, -0.5), "axes")):
+        wrists = [wrong] * 2 + [(0.0, 0.0, 0.5)] * 4
+        made = [
+            Sample("0", "r", None, None, 0, "x.png", None, (HandAnnotation(is_right=True, wrist_3d=np.array(wrist)),))
+            for wrist in wrists
+        ]
+        found = first_problem(made, LIKE_HO3D)
+        assert found is not None
+        assert (found.subject, "33%" in found.measured) == (subject, True)
+        assert first_problem(made[1:], LIKE_HO3D) is None
+
+
+@pytest.mark.parametrize(
+    ("factor", "offset", "measured"),
+    [
+        (1e3, 0.0, "one of"),
+        (0.3, 0.0, "one of 0.0"),
+        (1.0, 11.0, "m"),
+        (1.0, -2.0, "a depth of -"),
+        (np.nan, 0.0, "63 that are NaN"),
+    ],
+)
+def test_an_impossible_hand_is_told_from_one_sample(
+    hands: files.Hands, factor: float, offset: float, measured: str
+) -> None:
+    joints = hands.joints * factor + [0.0, 0.0, offset]
+    problem = sample_problem(samples(hands, joints=joints)[0])
+    assert problem is not None
+    assert measured in problem.measured
+
+
+@pytest.mark.parametrize(
+    ("depth", "measured"),
+    [(10.5, "10.5 m"), (500.0, "500 m"), (-0.5, "a depth of -0.5 m"), (0.0, "a depth of 0 m"), (np.inf, "1 that are")],
+)
+def test_an_impossible_position_is_told_of_wrists_and_objects(depth: float, measured: str) -> None:
+    pose = np.eye(4)
+    pose[2, 3] = depth
+    wrist = HandAnnotation(is_right=True, wrist_3d=pose[:3, 3])
+    bare = Sample("0", "r", None, None, 0, "x.png", None)
+    for hands_, objects in (((wrist,), ()), ((), (ObjectAnnotation("box", pose),))):
+        problem = sample_problem(dataclasses.replace(bare, hands=hands_, objects=objects))
+        assert problem is not None
+        assert measured in problem.measured
+    near = HandAnnotation(is_right=True, wrist_3d=np.array([0.0, 0.0, 9.5]))
+    assert sample_problem(dataclasses.replace(bare, hands=(near,))) is None

@@ -1,3 +1,4 @@
+import json
 import pickle
 from pathlib import Path
 
@@ -82,6 +83,29 @@ def test_only_unpacked_variants_are_samples(tmp_path: Path) -> None:
     assert len(FreiHandDataset.open(str(write(tmp_path, variants=2)))) == 2 * N
 
 
+@pytest.mark.parametrize("missing", [[0], [N - 1], [4 * N - 1], [3 * N, 3 * N + 2, 4 * N - 1]])
+def test_a_missing_image_takes_no_other_with_it(tmp_path: Path, missing: list[int]) -> None:
+    write(tmp_path)
+    for image in missing:
+        (tmp_path / f"training/rgb/{image:08d}.jpg").unlink()
+    dataset = FreiHandDataset.open(str(tmp_path))
+    assert len(dataset) == 4 * N
+    for image in missing:
+        with pytest.raises(InputError, match=rf"rgb/{image:08d}\.jpg: expected a file, found nothing there"):
+            dataset.image(dataset.sample(image))
+
+
+def test_a_variant_left_out_moves_no_image_of_a_later_one(tmp_path: Path) -> None:
+    write(tmp_path)
+    for image in range(N, 3 * N):
+        (tmp_path / f"training/rgb/{image:08d}.jpg").unlink()
+    dataset = FreiHandDataset.open(str(tmp_path))
+    assert (dataset.variants, len(dataset)) == (("gs", "auto"), 2 * N)
+    sample = dataset.sample(N + 1)
+    assert (sample.camera_id, sample.image_key) == ("auto", f"training/rgb/{3 * N + 1:08d}.jpg")
+    np.testing.assert_array_equal(dataset.image(sample), dataset.image(dataset.sample(N + 1)))
+
+
 def test_masks_of_the_first_variant_serve_all(tmp_path: Path) -> None:
     dataset = FreiHandDataset.open(str(write(tmp_path)), check=False)
     assert dataset.masks(dataset.sample(1)) is None
@@ -136,15 +160,26 @@ def test_other_tips_are_named_from_the_stored_vertices(tmp_path: Path) -> None:
 
 def test_a_scale_that_is_no_bone_is_refused(tmp_path: Path) -> None:
     write(tmp_path, scale=np.linalg.norm(stored_joints()[:, 9] - stored_joints()[:, 10], axis=1) * 1000)
-    with pytest.raises(ContractError, match="scale to be the length of bone 9-10"):
+    with pytest.raises(ContractError, match=r"scale to be the length of bone 9-10.*scale looks like millimetres"):
+        FreiHandDataset.open(str(tmp_path))
+    write(tmp_path, scale=np.full(N, 0.2))
+    with pytest.raises(ContractError, match=r"bone 9-10.*another joint order or release"):
         FreiHandDataset.open(str(tmp_path))
 
 
-@pytest.mark.parametrize("kind", ["xyz", "scale", "mano", "verts"])
+def test_labels_in_millimetres_are_named(tmp_path: Path) -> None:
+    write(tmp_path, xyz=stored_joints() * 1000)
+    with pytest.raises(ContractError, match=r"joints \(xyz\) look like millimetres"):
+        FreiHandDataset.open(str(tmp_path))
+    for factor, unit in ((1000, "millimetres"), (0.001, "kilometres")):
+        write(tmp_path, verts=truth().vertices * factor)
+        with pytest.raises(ContractError, match=rf"training_verts\.json: expected vertices in metres.*like {unit}"):
+            FreiHandDataset.open(str(tmp_path))
+
+
+@pytest.mark.parametrize("kind", ["K", "xyz", "scale", "mano", "verts"])
 def test_lists_of_different_lengths_are_refused(tmp_path: Path, kind: str) -> None:
     write(tmp_path)
-    import json
-
     path = tmp_path / f"training_{kind}.json"
     path.write_text(json.dumps(json.loads(path.read_text())[:-1]))
     with pytest.raises(ContractError, match=rf"training_{kind}\.json: expected 5 entries.*found 4"):
@@ -159,8 +194,29 @@ def test_a_number_that_is_none_spoils_one_photograph(tmp_path: Path) -> None:
     dataset = FreiHandDataset.open(str(write(tmp_path, variants=1, xyz=joints, K=bad_K)))
     letters = {i: x for i, x in enumerate(iterate(dataset)) if isinstance(x, DeadLetter)}
     assert sorted(letters) == [1, 3]
-    assert "training entry 3, 'xyz'" in letters[3].reason
-    assert "training entry 1, 'K'" in letters[1].reason
+    assert f"{tmp_path}/training_xyz.json, entry 3: expected finite numbers, found 1" in letters[3].reason
+    assert f"{tmp_path}/training_K.json, entry 1: expected finite numbers, found 1" in letters[1].reason
+
+
+@pytest.mark.parametrize("kind", ["scale", "verts", "mano"])
+def test_a_number_that_is_none_names_its_file(tmp_path: Path, kind: str) -> None:
+    write(tmp_path, variants=1)
+    path = tmp_path / f"training_{kind}.json"
+    values = np.array(json.loads(path.read_text()))
+    values[2] = np.nan
+    files.put_json(path, values.tolist())
+    dataset = FreiHandDataset.open(str(tmp_path), hand=files.arrays())
+    assert [isinstance(result, DeadLetter) for result in iterate(dataset)] == [False, False, True, False, False]
+    with pytest.raises(InputError, match=rf"training_{kind}\.json, entry 2: expected finite numbers"):
+        dataset.sample(2)
+
+
+@pytest.mark.parametrize("kind", ["scale", "verts"])
+def test_a_file_without_a_number_is_refused(tmp_path: Path, kind: str) -> None:
+    shape = {"scale": (N,), "verts": (N, 778, 3)}[kind]
+    write(tmp_path, variants=1, **{kind: np.full(shape, np.nan)})
+    with pytest.raises(ContractError, match=rf"5 of 5 that cannot be read.*training_{kind}\.json, entry 0"):
+        FreiHandDataset.open(str(tmp_path))
 
 
 def test_missing_files_are_named(tmp_path: Path) -> None:

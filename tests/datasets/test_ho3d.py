@@ -205,6 +205,55 @@ def test_public_evaluation_labels_are_used(tmp_path: Path) -> None:
     assert without.sample(4).hands[0].vertices is None
 
 
+EVALUATION_DAMAGE: dict[str, tuple[dict[str, Any], str]] = {
+    "reversed in x": ({"handBoundingBox": np.array([420, 120, 200, 360])}, r"0007\.pkl, 'handBoundingBox': .*x_min"),
+    "reversed in y": ({"handBoundingBox": np.array([200, 360, 420, 120])}, r"0007\.pkl, 'handBoundingBox': .*x_min"),
+}
+
+
+@pytest.mark.parametrize("damage", EVALUATION_DAMAGE)
+def test_a_damaged_evaluation_meta_is_a_dead_letter(tmp_path: Path, damage: str) -> None:
+    entries, message = EVALUATION_DAMAGE[damage]
+    write(tmp_path, "evaluation", change=lambda i, meta: meta | entries if i == 3 else meta)
+    dataset = Ho3dDataset.open(str(tmp_path), "evaluation")
+    assert [i for i, result in enumerate(iterate(dataset)) if isinstance(result, DeadLetter)] == [3]
+    with pytest.raises(InputError, match=message):
+        dataset.sample(3)
+
+
+def test_rows_of_different_lengths_name_the_meta(tmp_path: Path) -> None:
+    path = write(tmp_path, "evaluation") / "evaluation/SMu1/meta/0007.pkl"
+    path.write_bytes(pickle.dumps(evaluation_meta(3) | {"handJoints3D": [[1.0, 2.0], [3.0]]}, protocol=2))
+    with pytest.raises(InputError, match=r"0007\.pkl, 'handJoints3D': expected numbers of shape \(3,\), found a list"):
+        Ho3dDataset.open(str(tmp_path), "evaluation").sample(3)
+
+
+def test_joints_inside_the_evaluation_metas_give_the_wrist(tmp_path: Path) -> None:
+    change = lambda i, m: m | {"handJoints3D": train_meta(i)["handJoints3D"]}  # noqa: E731 - as `write` takes it
+    dataset = Ho3dDataset.open(str(write(tmp_path, "evaluation", change=change)), "evaluation")
+    np.testing.assert_allclose(dataset.sample(2).hands[0].wrist_3d, truth().joints[2, 0], atol=1e-12)
+
+
+def test_a_number_that_is_none_names_the_evaluation_labels(tmp_path: Path) -> None:
+    write(tmp_path, "evaluation")
+    stored = truth().joints[:, files.MANO_OF_SIMPLE] @ FLIP
+    stored[2, 5, 1] = np.nan
+    write_evaluation_labels(tmp_path, stored)
+    dataset = Ho3dDataset.open(str(tmp_path), "evaluation")
+    with pytest.raises(InputError, match=rf"^{tmp_path}/evaluation_xyz\.json, entry 2: expected finite.*found 1 that"):
+        dataset.sample(2)
+    assert dataset.sample(1).hands[0].joints_3d is not None
+
+
+def test_thousandfold_evaluation_labels_are_named(tmp_path: Path) -> None:
+    write(tmp_path, "evaluation")
+    stored = truth().joints[:, files.MANO_OF_SIMPLE] @ FLIP
+    for factor, message in ((1000, "evaluation_xyz.json looks like"), (0.001, "'handJoints3D' looks like")):
+        write_evaluation_labels(tmp_path, stored * factor)
+        with pytest.raises(ContractError, match=f"{message} millimetres"):
+            Ho3dDataset.open(str(tmp_path), "evaluation")
+
+
 def test_evaluation_labels_of_other_frames_or_counts_are_refused(tmp_path: Path) -> None:
     write(tmp_path, "evaluation")
     stored = truth().joints[:, files.MANO_OF_SIMPLE] @ FLIP
@@ -228,6 +277,14 @@ PLANTED: dict[str, tuple[Callable[[int, Meta], Meta], str]] = {
         "axes: expected OpenGL camera axes.*looks like OpenCV",
     ),
     "millimetres": (lambda i, m: m | {"handJoints3D": m["handJoints3D"] * 1000}, "looks like millimetres"),
+    "translation in millimetres": (
+        lambda i, m: m | {"handTrans": m["handTrans"] * 1000},
+        "'handTrans': expected metres.*looks like millimetres",
+    ),
+    "translation in kilometres": (
+        lambda i, m: m | {"handTrans": m["handTrans"] / 1000},
+        "'handTrans': expected metres.*looks like kilometres",
+    ),
     "mirrored": (
         lambda i, m: m | {"handJoints3D": m["handJoints3D"] * [-1.0, 1, 1]},
         "side: expected right hands.*mirrored",

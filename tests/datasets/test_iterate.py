@@ -1,13 +1,15 @@
+import dataclasses
 from pathlib import Path
 
 import dataset_files as files
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hoiray.datasets.images import ImageFolder
 from hoiray.datasets.iterate import iterate, spread_indices
-from hoiray.datasets.sample import DeadLetter, Sample
+from hoiray.datasets.sample import DeadLetter, HandAnnotation, Sample
 from hoiray.errors import InputError
 
 
@@ -31,6 +33,31 @@ def test_a_sample_that_fails_becomes_a_dead_letter_in_its_place(flaky: Flaky) ->
     assert isinstance(first, Sample)
     assert isinstance(last, Sample)
     assert letter == DeadLetter("images/all/1", "read annotation", "b.png: expected a meta, found none.")
+
+
+class OneInMillimetres(ImageFolder):
+    def sample(self, index: int) -> Sample:
+        joints = files.hands(1, tip_set="ho3d").joints[0] * (1000.0 if index == 1 else 1.0)
+        return dataclasses.replace(super().sample(index), hands=(HandAnnotation(is_right=True, joints_3d=joints),))
+
+
+def test_an_impossible_hand_becomes_a_dead_letter_that_names_file_and_number(flaky: Flaky) -> None:
+    opened = OneInMillimetres(flaky.store, flaky.keys, flaky.places)
+    first, letter, last = iterate(opened)
+    assert isinstance(first, Sample)
+    assert isinstance(last, Sample)
+    assert isinstance(letter, DeadLetter)
+    assert (letter.key, letter.stage) == ("images/all/1", "check annotation")
+    joints = opened.sample(1).hands[0].joints_3d
+    assert joints is not None
+    palm = float(np.linalg.norm(joints[9] - joints[0]))
+    assert f"b.png), hand: expected a palm of 0.04 to 0.2 m, found one of {palm:.4g} m" in letter.reason
+    assert "looks like millimetres" in letter.reason
+
+
+def test_a_check_of_the_whole_set_sees_impossible_samples_too(flaky: Flaky) -> None:
+    opened = OneInMillimetres(flaky.store, flaky.keys, flaky.places)
+    assert all(isinstance(one, Sample) for one in iterate(opened, only_plausible=False))
 
 
 def test_indices_are_followed(flaky: Flaky) -> None:
