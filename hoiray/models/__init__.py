@@ -1,0 +1,1 @@
+"""The network that sees a hand and the object it handles, and what it is trained with."""
