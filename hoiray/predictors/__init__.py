@@ -1,0 +1,1 @@
+"""What looks at images and says where hands and objects are; one protocol for all of them."""
