@@ -20,6 +20,7 @@ import numpy as np
 from scipy.spatial import ConvexHull
 
 from hoiray.errors import ConfigError, describe
+from hoiray.geometry.control_points import control_points
 from hoiray.metrics.object_model import aabb_diagonal_m, true_diameter_m
 from hoiray.metrics.symmetry import NO_SYMMETRY, ObjectSymmetry, SymmetryAxis
 from hoiray.synthetic.distance import Contact, DistanceTree, build_tree, measure_contact
@@ -118,26 +119,6 @@ class ObjectMesh:
     def contact(self, points_m: FloatArray, *, max_distance_m: float = np.inf) -> Contact:
         """Measure signed distances and nearest surface points of (N, 3) points, object axes."""
         return measure_contact(self.tree, points_m, max_distance_m=max_distance_m)
-
-
-def control_points(points_m: FloatArray) -> FloatArray:
-    """Return the 21 control points of a model in the published order.
-
-    Corners of the bounding box, middles of its edges, its centre, as the object branch of Semi-Hand-Object
-    (Liu et al., CVPR 2021) names them: blb, brb, blf, brf, tlb, trb, tlf, trf, ble, bre, bfe, bbe, tle, tre, tfe, tbe,
-    lfe, lbe, rfe, rbe, centre. b/t first is z at its smallest/largest; l/r is x; b/f is y; e is an edge's middle.
-
-    Args:
-        points_m: (P, 3) evaluation points.
-    """
-    low, high = points_m.min(axis=0), points_m.max(axis=0)
-    corners = [(x, y, z) for z in (0.0, 1.0) for y in (0.0, 1.0) for x in (0.0, 1.0)]
-    # Round the bottom, then the top: left, right, front (largest y), back.
-    around = ((0.0, 0.5), (1.0, 0.5), (0.5, 1.0), (0.5, 0.0))
-    edges = [(x, y, z) for z in (0.0, 1.0) for x, y in around]
-    uprights = [(0.0, 1.0, 0.5), (0.0, 0.0, 0.5), (1.0, 1.0, 0.5), (1.0, 0.0, 0.5)]
-    fractions = np.array([*corners, *edges, *uprights, (0.5, 0.5, 0.5)])
-    return np.asarray(low + fractions * (high - low))
 
 
 def is_object_name(name: str) -> bool:

@@ -4,7 +4,7 @@ import trimesh
 
 from hoiray.errors import ConfigError
 from hoiray.metrics.symmetry import symmetry_transforms
-from hoiray.synthetic.objects import NUM_POINTS, SHAPES, build_object, control_points, is_object_name
+from hoiray.synthetic.objects import NUM_POINTS, SHAPES, build_object, is_object_name
 
 YCB_DIAGONALS_MM = {
     "021_bleach_cleanser": (278.8, 259.2),
@@ -77,19 +77,6 @@ def test_players_are_about_as_large_as_what_they_play(name: str, sizes_mm: tuple
     item = build_object(name)
     assert item.aabb_diagonal_m * 1000 == pytest.approx(sizes_mm[0], rel=0.06)
     assert item.diameter_m * 1000 == pytest.approx(sizes_mm[1], rel=0.1)
-
-
-def test_control_points_come_in_the_published_order() -> None:
-    points = control_points(np.array([[-1.0, -2.0, -3.0], [1.0, 2.0, 3.0]]))
-    expected = [
-        (-1, -2, -3), (1, -2, -3), (-1, 2, -3), (1, 2, -3),  # blb brb blf brf
-        (-1, -2, 3), (1, -2, 3), (-1, 2, 3), (1, 2, 3),  # tlb trb tlf trf
-        (-1, 0, -3), (1, 0, -3), (0, 2, -3), (0, -2, -3),  # ble bre bfe bbe
-        (-1, 0, 3), (1, 0, 3), (0, 2, 3), (0, -2, 3),  # tle tre tfe tbe
-        (-1, 2, 0), (-1, -2, 0), (1, 2, 0), (1, -2, 0),  # lfe lbe rfe rbe
-        (0, 0, 0),
-    ]  # fmt: skip
-    np.testing.assert_array_equal(points, np.array(expected, dtype=float))
 
 
 def test_the_same_name_gives_the_same_object_and_a_variant_another() -> None:
