@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Discriminator, Field, JsonValue, Tag, model_validator
 
 from hoiray.config.base import (
+    MAX_COUNT,
     NOT_HASHED,
     Count,
     Fraction,
@@ -120,6 +121,11 @@ class Augmentation(WhatConfig):
     max_scale_change: float = Field(
         default=0.2, ge=0.0, lt=1.0, description="The crop's side is multiplied by 1 - x to 1 + x (fraction)."
     )
+    scale_distribution: Literal["uniform", "normal"] = Field(
+        default="uniform",
+        description="Of the side's change, within max_scale_change. normal: that is its standard deviation too, and"
+        " what exceeds it is clipped, as the released code has it (a third of the crops are at a limit).",
+    )
     max_translation_box_sides: Fraction = Field(
         default=0.1, description="The crop's centre moves by at most this in x and in y, in sides of the crop."
     )
@@ -139,6 +145,21 @@ class Augmentation(WhatConfig):
         description="Hue moves by at most this to either side, in turns of the colour circle.",
     )
     max_blur_px: float = Field(default=0.0, ge=0.0, le=16.0, description="Gaussian blur of at most this radius, in px.")
+    interpolation: Literal["linear", "nearest"] = Field(
+        default="linear", description="Of the pixels when a crop is cut. nearest: the released code's."
+    )
+
+    @classmethod
+    def released(cls, **changes: Any) -> Self:  # noqa: ANN401 - any of the fields above
+        """Return the ranges of the released code, which are not the paper's; `changes` replace single ones."""
+        values: dict[str, Any] = {
+            "scale_distribution": "normal",
+            "max_colour_change": 0.5,
+            "max_hue_change": 0.15,
+            "max_blur_px": 0.5,
+            "interpolation": "nearest",
+        }
+        return cls(**(values | changes))
 
 
 class Ensemble(Augmentation):
@@ -293,15 +314,37 @@ class Calibration(WhatConfig):
     )
 
 
-class Optimiser(WhatConfig):
-    """Adam with a step schedule, at the paper's values (section 6.1)."""
+PrecisionName = Literal["float32", "auto", "bfloat16", "float16"]
 
-    learning_rate: Positive = Field(default=1e-4, description="Initial step size of Adam.")
+
+class Optimiser(WhatConfig):
+    """Adam with a step schedule, at the paper's values (section 6.1); everything beyond is off unless asked for."""
+
+    method: Literal["adam", "adamw"] = Field(
+        default="adam", description="adam: weight decay is an L2 penalty (the paper's); adamw: decay beside Adam's step."
+    )
+    learning_rate: Positive = Field(default=1e-4, description="Step size of Adam before the schedule.")
     weight_decay: NonNegative = Field(
         default=5e-4, description="L2 penalty; not in the paper, but in the released code."
     )
-    step_epochs: Count = Field(default=10, description="Epochs between two reductions of the learning rate.")
-    step_factor: float = Field(default=0.7, gt=0.0, le=1.0, description="Factor of every reduction.")
+    schedule: Literal["step", "cosine"] = Field(
+        default="step", description="step: stairs (the paper's); cosine: from the full rate down to final_fraction of it."
+    )
+    step_epochs: Count = Field(default=10, description="step: epochs between two reductions of the learning rate.")
+    step_factor: float = Field(default=0.7, gt=0.0, le=1.0, description="step: factor of every reduction.")
+    final_fraction: Fraction = Field(default=0.01, description="cosine: fraction of the rate at the last step.")
+    warmup_steps: int = Field(
+        default=0, ge=0, le=MAX_COUNT, description="Steps over which the rate rises linearly at the start; 0: none."
+    )
+    max_grad_norm: Positive | None = Field(
+        default=None, description="Longer gradients are shortened to this norm; null: never, as in the released code."
+    )
+    average_decay: float | None = Field(
+        default=None,
+        gt=0.0,
+        lt=1.0,
+        description="Decay of a running average of the weights, which is then what is scored and kept; null: none.",
+    )
 
 
 class LossWeights(WhatConfig):

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from hoiray.config.base import Config
 from hoiray.config.what import (
     AnnotatedSet,
+    Augmentation,
     CalibratedLimits,
     Ensemble,
     Hand,
@@ -78,6 +79,15 @@ def test_the_papers_limits_are_the_papers_numbers() -> None:
     assert (limits.max_joint_angle_deg, limits.max_motion_2d_box_sides, limits.max_motion_pose) == (90.0, 0.5, 0.01)
     assert limits.max_shape_deviation_sigma == 2.0
     assert Ensemble().num_views == 8
+
+
+def test_the_released_code_augments_otherwise_than_the_paper_says() -> None:
+    paper, released = Augmentation(), Augmentation.released(max_rotation_deg=90.0)
+    assert (paper.max_scale_change, paper.max_translation_box_sides, paper.max_rotation_deg) == (0.2, 0.1, 180.0)
+    assert (paper.max_colour_change, paper.scale_distribution, paper.interpolation) == (0.1, "uniform", "linear")
+    assert (released.max_colour_change, released.max_hue_change, released.max_blur_px) == (0.5, 0.15, 0.5)
+    assert (released.scale_distribution, released.interpolation) == ("normal", "nearest")
+    assert (released.max_scale_change, released.max_rotation_deg) == (0.2, 90.0)
 
 
 def test_the_papers_limits_judge_nothing_the_paper_does_not() -> None:
