@@ -169,7 +169,7 @@ LAB = Domain(
         grasp_weights={"power": 0.6, "precision": 0.25, "tripod": 0.08, "hook": 0.05, "lateral": 0.02},
     ),
     extents=MappingProxyType(
-        {"tiny": Extent(3, 3, 2, 3, 4), "small": Extent(6, 9, 3, 10, 40), "medium": Extent(10, 9, 4, 40, 100)}
+        {"tiny": Extent(3, 3, 2, 3, 4), "small": Extent(6, 9, 3, 10, 40), "medium": Extent(20, 9, 6, 100, 40)}
     ),
 )  # fmt: skip
 
