@@ -23,8 +23,9 @@ Floats = npt.NDArray[np.float64]
 
 CONFIDENCE: Final = 0.95
 NUM_RESAMPLES: Final = 10_000
-FEW_GROUPS: Final = 10
-"""Percentile intervals over fewer groups are too narrow: with 5, a nominal 95 % covers about 80 %."""
+FEW_GROUPS: Final = 20
+"""Percentile intervals over fewer groups are too narrow. Measured on normal group means, 600 trials each: a nominal
+95 % covers 94 % with 20 groups, 89 % with 10, 85 % with 5, 78 % with 3."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,15 +125,11 @@ class GroupBootstrap:
         measured = self._sums_and_counts(array)[1] > 0
         return self._interval(_nan_mean(np.stack(parts)), float(np.mean(own)), int(measured.sum()))
 
-    def paired_difference(
-        self, first: npt.NDArray[np.floating], second: npt.NDArray[np.floating]
-    ) -> Interval:
+    def paired_difference(self, first: npt.NDArray[np.floating], second: npt.NDArray[np.floating]) -> Interval:
         """Bound mean(first) - mean(second) over the samples both have a value of, from the same resamples."""
         return self.mean(self._require(first) - self._require(second))
 
-    def relative_difference(
-        self, first: npt.NDArray[np.floating], second: npt.NDArray[np.floating]
-    ) -> Interval:
+    def relative_difference(self, first: npt.NDArray[np.floating], second: npt.NDArray[np.floating]) -> Interval:
         """Bound 1 - mean(first) / mean(second): by which share `first` is smaller, over samples both measure."""
         a, b = self._require(first), self._require(second)
         is_pair = ~(np.isnan(a) | np.isnan(b))
@@ -144,8 +141,10 @@ class GroupBootstrap:
     def _sums_and_counts(self, values: Floats) -> tuple[Floats, Floats]:
         num_groups, index = self._index
         is_measured = ~np.isnan(values)
-        sums = np.bincount(index, weights=np.where(is_measured, values, 0.0), minlength=num_groups)
-        counts = np.bincount(index, weights=is_measured.astype(np.float64), minlength=num_groups)
+        sums: Floats = np.bincount(index, weights=np.where(is_measured, values, 0.0), minlength=num_groups).astype(
+            float
+        )
+        counts: Floats = np.bincount(index, weights=is_measured.astype(float), minlength=num_groups).astype(float)
         return sums, counts
 
     def _ratio(self, numerators: Floats, denominators: Floats) -> Floats:
@@ -178,7 +177,7 @@ def _nan_mean(values: Floats) -> Floats:
     is_there = np.isfinite(values)
     total = np.where(is_there, values, 0.0).sum(axis=0)
     number = is_there.sum(axis=0)
-    return np.where(number > 0, total, np.nan) / np.maximum(number, 1)
+    return np.asarray(np.where(number > 0, total, np.nan) / np.maximum(number, 1))
 
 
 def _refuse(expected: str, found: str) -> None:
