@@ -40,7 +40,7 @@ def leaves(config: Config, above: str = "") -> Iterator[tuple[str, Any]]:
 def another(run: RunConfig, path: str, value: Any) -> RunConfig:
     """The run with another valid value at a path."""
     others = [not value, "right", "parquet", "mean", "subject", "fpha", "tiny", "none", "manopth", "axis_angle_l2"]
-    others += ["backward_or_forward", "normal", "nearest", "other", {"depth": 5}, 0.25, 64, 33, 20_000, 5000]
+    others += ["backward_or_forward", "normal", "nearest", "adamw", "cosine", "float16", "other", {"depth": 5}, 0.25, 64, 33, 20_000, 5000]
     *above, last = path.split(".")
     kind = dict if isinstance(value, dict) else type(value)
     for other in others:

@@ -1,0 +1,113 @@
+"""A toy to train: three weights, batches made of a few random numbers, and losses that depend on both."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from hoiray.config.what import Optimiser
+from hoiray.models.batch import Batch, HandTargets, NetworkInput, ObjectTargets
+from hoiray.training.loop import LoopSettings
+from hoiray.training.precision import Precision
+from hoiray.training.reports import EpochReport, StepReport, Timing
+from hoiray.training.schedule import Schedule
+from hoiray.training.state import TrainState
+from hoiray.training.world import World
+
+SIDE_PX = 8
+STEP_REPORT = StepReport(0, 2, 5, 3, 2, 1e-4, {"total": 1.5, "pose": 0.5, "grad_norm": 2.0}, Timing(40.0, 0.25))
+EPOCH_REPORT = EpochReport(0, 3, 5, {"total": 1.25, "grad_norm": 1.0}, {"pa_mpjpe_mm": 12.0})
+CPU = torch.device("cpu")
+
+
+def make_batch(seed: tuple[int, ...], size: int = 4) -> Batch:
+    """A batch whose values depend on the seed alone."""
+    rng = np.random.default_rng(seed)
+    images = torch.from_numpy(rng.integers(0, 256, (size, SIDE_PX, SIDE_PX, 3), dtype=np.uint8))
+    boxes = torch.tensor([[0.0, 0.0, SIDE_PX, SIDE_PX]]).repeat(size, 1)
+    joints = torch.from_numpy(rng.normal(size=(size, 21, 3)).astype(np.float32))
+    hand = HandTargets(
+        rotations=torch.eye(3).repeat(size, 16, 1, 1),
+        betas=torch.zeros(size, 10),
+        joints_3d_m=joints,
+        joints_2d_unit=joints[..., :2],
+        has_mano=torch.ones(size, dtype=torch.bool),
+    )
+    nothing = torch.zeros(size, dtype=torch.bool)
+    obj = ObjectTargets(nothing, torch.zeros(size, 21, 2), torch.zeros(size, 4, 4, dtype=torch.bool))
+    ids = tuple(f"sample/{'.'.join(map(str, seed))}/{index}" for index in range(size))
+    return Batch(NetworkInput(images, boxes, boxes), hand, obj, torch.ones(size), ids)
+
+
+def spoiled(batch: Batch) -> Batch:
+    """The same with one label that is no number."""
+    joints = batch.hand.joints_3d_m.clone()
+    joints[1, 3, 0] = float("nan")
+    return replace(batch, hand=replace(batch.hand, joints_3d_m=joints))
+
+
+class ToyData:
+    """Batches by (seed, epoch, step); each worker has its own part."""
+
+    def __init__(self, steps_per_epoch: int = 5, seed: int = 0, world: World | None = None) -> None:
+        self.steps_per_epoch = steps_per_epoch
+        self.seed = seed
+        self.world = world or World()
+        self.asked: list[tuple[int, int]] = []
+
+    def batch(self, epoch: int, step: int) -> Batch:
+        return make_batch((self.seed, epoch, step, self.world.rank))
+
+    def batches(self, epoch: int, first_step: int) -> Iterator[Batch]:
+        self.asked.append((epoch, first_step))
+        for step in range(first_step, self.steps_per_epoch):
+            yield self.batch(epoch, step)
+
+
+class ToyModel(nn.Module):
+    """Convolution, batch norm and dropout: weights, buffers, and random numbers of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(3, 4, 3, stride=2), nn.BatchNorm2d(4), nn.ReLU(), nn.Dropout(0.3), nn.Flatten(), nn.Linear(36, 63)
+        )
+
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        joints = self.predict(batch)
+        joints_3d = (joints - batch.hand.joints_3d_m).square().mean()
+        size = joints.square().mean()
+        return {"joints_3d": joints_3d, "size": size, "total": joints_3d + 0.1 * size}
+
+    def predict(self, batch: Batch) -> Tensor:
+        images = batch.inputs.images.permute(0, 3, 1, 2).float() / 255.0
+        out: Tensor = self.layers(images)
+        return out.reshape(-1, 21, 3)
+
+
+def toy_state(seed: int = 0, *, average_decay: float | None = None) -> TrainState:
+    """A fresh state of the toy."""
+    from hoiray.training.average import WeightAverage
+
+    torch.manual_seed(seed)
+    model = ToyModel()
+    optimiser = torch.optim.Adam(model.parameters(), lr=0.0, weight_decay=5e-4)
+    average = WeightAverage(model, average_decay) if average_decay else None
+    return TrainState(model, optimiser, average=average, seed=seed)
+
+
+def toy_settings(
+    *, epochs: int = 3, steps_per_epoch: int = 5, report_every: int = 2, save_every: int = 3
+) -> LoopSettings:
+    """Settings under which reports, checkpoints and epochs fall on different steps."""
+    optimiser = Optimiser(learning_rate=1e-2, step_epochs=1)
+    return LoopSettings(
+        epochs=epochs,
+        schedule=Schedule(optimiser, steps_per_epoch, epochs),
+        max_grad_norm=None,
+        precision=Precision.choose("auto", CPU),
+        report_every=report_every,
+        save_every=save_every,
+    )
