@@ -1,0 +1,244 @@
+"""All samples of a training or evaluation: usable hands of several sources, each the same at every reading."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hoiray.config.fingerprint import fingerprint
+from hoiray.config.what import Augmentation
+from hoiray.datasets.augment import Views, draw_views, plain_views
+from hoiray.datasets.colour import blur, change_colours
+from hoiray.datasets.crop_images import FullImages, SampleImages
+from hoiray.datasets.crop_pixels import cut_crop
+from hoiray.datasets.crop_plan import CropSpec, base_crops
+from hoiray.datasets.crop_targets import CropTargets, crop_targets, object_cells
+from hoiray.datasets.label_records import Records, concatenate_records
+from hoiray.datasets.label_scan import all_places, refuse_too_many_dead, scan_entries
+from hoiray.datasets.label_source import Source
+from hoiray.datasets.sample import DeadLetter, FloatArray
+from hoiray.datasets.training_sample import TrainingSample
+from hoiray.errors import ConfigError, describe
+from hoiray.geometry import boxes
+from hoiray.geometry.crops import invert_affine
+
+
+class Origin(NamedTuple):
+    """Where a sample comes from: source, entry of that source, hand of that entry."""
+
+    source: Source
+    entry: int
+    hand_index: int
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingSet:
+    """Usable hands of several sources. Made by :meth:`open`.
+
+    Attributes:
+        sources: where they come from.
+        spec: how crops are cut.
+        augmentation: the ranges of :meth:`sample`; :meth:`evaluation_sample` has none.
+        seed: of the augmentation.
+        records: (N,) labels, read-only.
+        sample_ids, object_names: of each sample.
+        images: where the pixels come from.
+        dead_letters: every image or hand that was left out, with its reason.
+    """
+
+    sources: tuple[Source, ...]
+    spec: CropSpec
+    augmentation: Augmentation
+    seed: int
+    records: Records
+    sample_ids: tuple[str, ...]
+    object_names: tuple[str | None, ...]
+    images: SampleImages
+    dead_letters: tuple[DeadLetter, ...]
+
+    @classmethod
+    def open(
+        cls,
+        sources: Sequence[Source],
+        spec: CropSpec,
+        augmentation: Augmentation | None = None,
+        *,
+        seed: int = 0,
+        needs_joints: bool = True,
+        max_dead_fraction: float = 0.05,
+    ) -> "TrainingSet":
+        """Read the labels of every entry; images are read and decoded when a sample is asked for.
+
+        Args:
+            sources: in the order of the samples.
+            spec: how crops are cut.
+            augmentation: None for the paper's ranges.
+            seed: of the augmentation.
+            needs_joints: False also takes hands of which only a box is known, for predictions; their targets are NaN.
+            max_dead_fraction: of the entries; images without a hand do not count.
+
+        Raises:
+            ConfigError: there are no sources.
+            ContractError: too many samples cannot be used, or none can.
+        """
+        hands, dead = scan_entries(sources, all_places(sources), spec, needs_joints=needs_joints)
+        num_entries = sum(len(source) for source in sources)
+        refuse_too_many_dead(dead, num_entries, max_dead_fraction, name=_name_of(sources))
+        records = concatenate_records([hand.record for hand in hands])
+        ids, names = tuple(hand.sample_id for hand in hands), tuple(hand.object_name for hand in hands)
+        images = FullImages(tuple(sources), records, ids, names)
+        ranges = augmentation or Augmentation()
+        return cls(tuple(sources), spec, ranges, seed, records, ids, names, images, tuple(dead))
+
+    def __post_init__(self) -> None:
+        """Refuse a set without samples.
+
+        Raises:
+            ConfigError: there is none.
+        """
+        if len(self.records) == 0:
+            found = f"none in {_name_of(self.sources)} ({len(self.dead_letters)} left out)"
+            fix = "Name data sets with labelled hands."
+            raise ConfigError(describe(what="training set", expected="a usable hand", found=found, fix=fix))
+
+    def __len__(self) -> int:
+        """Number of usable hands."""
+        return len(self.records)
+
+    def sample(self, index: int, *, epoch: int) -> TrainingSample:
+        """Return a sample as it is seen in an epoch: the same three of seed, epoch and index give the same bits.
+
+        Raises:
+            InputError: its image is missing or damaged.
+        """
+        return self.samples([index], epochs=[epoch])[0]
+
+    def samples(self, indices: Sequence[int], *, epochs: Sequence[int]) -> list[TrainingSample]:
+        """Return many samples at once, faster, and the same bit for bit as one by one.
+
+        Args:
+            indices: of the samples.
+            epochs: one for each, since a sample may be seen more than once in an epoch of unequal sets.
+
+        Raises:
+            InputError: an image is missing or damaged.
+        """
+        views = draw_views(self.augmentation, seed=self.seed, epochs=epochs, indices=indices)
+        records = self.records[np.asarray(indices, dtype=np.int64)]
+        A = views.affines(records["crop_center_px"], records["crop_side_px"], out_size_px=self.spec.size_px)
+        return self._cut(indices, records, A, views, takes_annotated_box=False)
+
+    def evaluation_sample(self, index: int) -> TrainingSample:
+        """Return a sample without augmentation; see :meth:`evaluation_samples`."""
+        return self.evaluation_samples([index])[0]
+
+    def evaluation_samples(self, indices: Sequence[int]) -> list[TrainingSample]:
+        """Return samples without augmentation, their crop and hand box from the annotated box where there is one.
+
+        Raises:
+            InputError: an image is missing or damaged.
+        """
+        records = self.records[np.asarray(indices, dtype=np.int64)]
+        views = plain_views(len(records))
+        annotated, of_joints = records["annotated_hand_box_xyxy"], boxes.from_points(records["joints_2d_px"])
+        hand = np.where(boxes.is_valid(annotated)[:, None], annotated, of_joints)
+        crops = base_crops(hand, records["object_box_xyxy"], records["image_size_wh"], self.spec)
+        is_inside = np.isfinite(crops.sides_px)
+        centers = np.where(is_inside[:, None], crops.centers_px, records["crop_center_px"])
+        sides = np.where(is_inside, crops.sides_px, records["crop_side_px"])
+        A = views.affines(centers, sides, out_size_px=self.spec.size_px)
+        return self._cut(indices, records, A, views, takes_annotated_box=True)
+
+    def origin(self, index: int) -> Origin:
+        """Return where a sample comes from."""
+        record = self.records[index]
+        return Origin(self.sources[record["source"]], int(record["entry"]), int(record["hand_index"]))
+
+    def source_indices(self) -> NDArray[np.int64]:
+        """Return the position (N,) of each sample's source, for a sampler that mixes sources."""
+        return self.records["source"].astype(np.int64)
+
+    def dead_counts(self) -> Mapping[str, int]:
+        """Count what was left out, by the stage at which it showed."""
+        return dict(Counter(letter.stage for letter in self.dead_letters))
+
+    def fingerprint(self) -> str:
+        """Digest what decides a sample: sources, spec, augmentation and seed; the same wherever the files lie."""
+        facts = {
+            "sources": [source.identity() for source in self.sources],
+            "spec": asdict(self.spec),
+            "augmentation": fingerprint(self.augmentation),
+            "seed": self.seed,
+            "num_samples": len(self),
+        }
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+    def _cut(
+        self, indices: Sequence[int], records: Records, A: FloatArray, views: Views, *, takes_annotated_box: bool
+    ) -> list[TrainingSample]:
+        targets = crop_targets(records, A, views.rotations_rad, self.spec, takes_annotated_box=takes_annotated_box)
+        cuts = _Cuts(tuple(int(index) for index in indices), records, A, views, targets)
+        return [self._assembled(cuts, row) for row in range(len(cuts.indices))]
+
+    def _assembled(self, cuts: "_Cuts", row: int) -> TrainingSample:
+        record, targets = cuts.records[row], cuts.targets
+        cells, num_cells = self._object_cells(cuts, row), self.spec.roi_cells
+        points = np.zeros((21, 2)) if cells is None else targets.control_points_unit[row]
+        return TrainingSample(
+            sample_id=self.sample_ids[cuts.indices[row]],
+            image=self._pixels(cuts, row),
+            hand_box_xyxy=targets.hand_boxes_xyxy[row].astype(np.float32),
+            object_box_xyxy=targets.object_boxes_xyxy[row].astype(np.float32),
+            rotations=targets.rotations[row].astype(np.float32),
+            betas=record["betas"].copy(),
+            joints_3d_m=targets.joints_3d_m[row].astype(np.float32),
+            joints_2d_unit=targets.joints_2d_unit[row].astype(np.float32),
+            has_mano=bool(record["has_mano"]),
+            has_joints=bool(record["has_joints"]),
+            is_object_supervised=cells is not None,
+            control_points_unit=points.astype(np.float32),
+            object_cells=np.zeros((num_cells, num_cells), dtype=np.bool_) if cells is None else cells,
+            weight=float(record["weight"]),
+            K=targets.K[row],
+            A_crop_image=cuts.A[row],
+            rotation_rad=float(cuts.views.rotations_rad[row]),
+            wrist_3d_m=targets.wrist_3d_m[row],
+            T_cam_obj=targets.T_cam_obj[row],
+            is_mirrored=bool(record["is_mirrored"]),
+        )
+
+    def _pixels(self, cuts: "_Cuts", row: int) -> NDArray[np.uint8]:
+        stored = self.images.image(cuts.indices[row])
+        A_crop_stored = cuts.A[row] @ invert_affine(stored.A_stored_image)
+        crop = cut_crop(stored.pixels, A_crop_stored, self.spec.size_px, self.augmentation.interpolation)
+        return change_colours(blur(crop, float(cuts.views.blur_px[row])), cuts.views, row)
+
+    def _object_cells(self, cuts: "_Cuts", row: int) -> NDArray[np.bool_] | None:
+        """Return the object's cells, None where the object is not supervised."""
+        if not cuts.records[row]["is_object_supervised"]:
+            return None
+        part = self.images.object_mask(cuts.indices[row])
+        if part is None:
+            return None
+        box = cuts.targets.object_boxes_xyxy[row]
+        return object_cells(part.mask, part.corner_xy, cuts.A[row], box, self.spec.roi_cells)
+
+
+@dataclass(frozen=True, eq=False)
+class _Cuts:
+    """What is known of a batch of crops before their pixels are read; everything has B rows."""
+
+    indices: tuple[int, ...]
+    records: Records
+    A: FloatArray
+    views: Views
+    targets: CropTargets
+
+
+def _name_of(sources: Sequence[Source]) -> str:
+    return ", ".join(source.name for source in sources) or "no data set"
