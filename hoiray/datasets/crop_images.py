@@ -7,7 +7,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hoiray.datasets.label_records import Records
+from hoiray.datasets.label_records import Records, concatenate_records
+from hoiray.datasets.label_scan import ScannedHand
 from hoiray.datasets.label_source import Source
 from hoiray.datasets.sample import FloatArray
 from hoiray.errors import InputError, describe
@@ -20,11 +21,11 @@ class StoredImage:
 
     Attributes:
         pixels: (h, w, 3) uint8, mirrored where the sample is; may be read-only.
-        A_stored_image: (3, 3) from px of the full (mirrored) image to px of these.
+        A_image_stored: (3, 3) from px of these to px of the full (mirrored) image.
     """
 
     pixels: NDArray[np.uint8]
-    A_stored_image: FloatArray
+    A_image_stored: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +103,13 @@ class FullImages:
                     fix="Use the images at their published size: K and boxes belong to it.",
                 )
             )
+
+
+def images_of(sources: Sequence[Source], hands: Sequence[ScannedHand]) -> FullImages:
+    """Return the images of scanned hands, with their records."""
+    records = concatenate_records([hand.record for hand in hands])
+    ids, names = tuple(hand.sample_id for hand in hands), tuple(hand.object_name for hand in hands)
+    return FullImages(tuple(sources), records, ids, names)
 
 
 def trimmed_mask(mask: NDArray[np.bool_]) -> MaskPart:

@@ -89,9 +89,22 @@ def _tight_hand_boxes(
     return np.where(boxes.is_valid(first)[:, None], first, second)
 
 
-def object_cells(
-    mask: NDArray[np.bool_], corner_xy: tuple[int, int], A: FloatArray, object_box_xyxy: FloatArray, num_cells: int
-) -> NDArray[np.bool_]:
+def cell_places(A: FloatArray, object_boxes_xyxy: FloatArray, num_cells: int) -> NDArray[np.int64]:
+    """Find the image pixel at the centre of every cell of the objects' RoI grids.
+
+    Args:
+        A: (B, 3, 3) image to crop.
+        object_boxes_xyxy: (B, 4) px of the crops.
+        num_cells: R.
+
+    Returns:
+        (B, R, R, 2) column and row, rows of cells downwards in the crop; may lie outside the image.
+    """
+    centers = apply_affine(invert_affine(A), cell_centers_px(object_boxes_xyxy, num_cells))
+    return np.rint(centers).astype(np.int64).reshape(len(A), num_cells, num_cells, 2)
+
+
+def shown_cells(mask: NDArray[np.bool_], corner_xy: tuple[int, int], places: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Say which cells of the object's RoI grid show the object: the pixel at each cell's centre decides.
 
     The released code warps the mask to the crop, cuts the box out and resizes it, each time to the nearest pixel; here
@@ -100,17 +113,14 @@ def object_cells(
     Args:
         mask: (h, w) part of the image's mask, mirrored as the image was; nothing outside it is the object.
         corner_xy: column and row of the part's first pixel in the image.
-        A: (3, 3) image to crop.
-        object_box_xyxy: (4,) px of the crop.
-        num_cells: R.
+        places: (R, R, 2) from :func:`cell_places`.
 
     Returns:
-        (R, R), rows downwards in the crop.
+        (R, R).
     """
-    centers = apply_affine(invert_affine(A), cell_centers_px(object_box_xyxy, num_cells))
-    columns, rows = (np.rint(centers).astype(np.int64) - np.array(corner_xy)).T
+    columns, rows = places[..., 0] - corner_xy[0], places[..., 1] - corner_xy[1]
     height, width = mask.shape
     is_inside = (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
-    shown = np.zeros(len(centers), dtype=np.bool_)
+    shown = np.zeros(is_inside.shape, dtype=np.bool_)
     shown[is_inside] = mask[rows[is_inside], columns[is_inside]]
-    return shown.reshape(num_cells, num_cells)
+    return shown

@@ -33,6 +33,8 @@ RECORD: Final = np.dtype(
         ("K", "<f8", (3, 3)),
         ("crop_center_px", "<f8", (2,)),
         ("crop_side_px", "<f8"),
+        ("evaluation_center_px", "<f8", (2,)),
+        ("evaluation_side_px", "<f8"),
         ("has_joints", "?"),
         ("has_mano", "?"),
         ("rotations", "<f4", (NUM_MANO_JOINTS, 3, 3)),
@@ -74,15 +76,25 @@ def measure_record(
         _mirror(record)
     if needs_joints and not record["has_joints"]:
         refuse_hand(labelled, "21 joints, in 3D and in the image", "only a wrist or a box")
-    tight = boxes.from_points(record["joints_2d_px"])
-    box = tight if record["has_joints"] else record["annotated_hand_box_xyxy"]
-    if not boxes.is_valid(box):
-        refuse_hand(labelled, "a hand with an extent", f"the box {np.round(box, 1).tolist()}")
-    crop = base_crops(box, record["object_box_xyxy"], image_size_wh, spec)
-    record["crop_center_px"], record["crop_side_px"] = crop.centers_px, crop.sides_px
-    if not np.isfinite(record["crop_side_px"]):
-        refuse_hand(labelled, f"a hand in the image of {image_size_wh}", f"the box {np.round(box, 1).tolist()}")
+    _put_crops(record, labelled, spec)
     return record
+
+
+def _put_crops(record: Records, labelled: LabelledHand, spec: CropSpec) -> None:
+    """Place the square of a training, around the joints, and that of an evaluation, around the annotated box.
+
+    Where a source has only one of the two, both squares are placed around it.
+    """
+    annotated = record["annotated_hand_box_xyxy"]
+    of_joints = boxes.from_points(record["joints_2d_px"]) if record["has_joints"] else annotated
+    annotated = annotated if boxes.is_valid(annotated) else of_joints
+    for name, box in (("crop", of_joints), ("evaluation", annotated)):
+        crop = base_crops(box, record["object_box_xyxy"], record["image_size_wh"], spec)
+        record[f"{name}_center_px"], record[f"{name}_side_px"] = crop.centers_px, crop.sides_px
+        if not np.isfinite(crop.sides_px):
+            width, height = record["image_size_wh"]
+            found = f"one with the box {np.round(box, 1).tolist()}"
+            refuse_hand(labelled, f"a hand in the image of {width} x {height} px", found)
 
 
 def refuse_hand(labelled: LabelledHand, expected: str, found: str) -> None:

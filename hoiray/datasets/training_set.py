@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
@@ -14,18 +14,17 @@ from hoiray.config.fingerprint import fingerprint
 from hoiray.config.what import Augmentation
 from hoiray.datasets.augment import Views, draw_views, plain_views
 from hoiray.datasets.colour import blur, change_colours
-from hoiray.datasets.crop_images import FullImages, SampleImages
+from hoiray.datasets.crop_cache import CacheOptions, CropCache, open_crop_cache
+from hoiray.datasets.crop_images import FullImages, SampleImages, images_of
 from hoiray.datasets.crop_pixels import cut_crop
-from hoiray.datasets.crop_plan import CropSpec, base_crops
-from hoiray.datasets.crop_targets import CropTargets, crop_targets, object_cells
-from hoiray.datasets.label_records import Records, concatenate_records
+from hoiray.datasets.crop_plan import CropSpec
+from hoiray.datasets.crop_targets import CropTargets, cell_places, crop_targets, shown_cells
+from hoiray.datasets.label_records import Records
 from hoiray.datasets.label_scan import all_places, refuse_too_many_dead, scan_entries
 from hoiray.datasets.label_source import Source
 from hoiray.datasets.sample import DeadLetter, FloatArray
 from hoiray.datasets.training_sample import TrainingSample
 from hoiray.errors import ConfigError, describe
-from hoiray.geometry import boxes
-from hoiray.geometry.crops import invert_affine
 
 
 class Origin(NamedTuple):
@@ -71,8 +70,13 @@ class TrainingSet:
         seed: int = 0,
         needs_joints: bool = True,
         max_dead_fraction: float = 0.05,
+        cache: CacheOptions | None = None,
+        on_part: Callable[[int, int], None] | None = None,
     ) -> "TrainingSet":
-        """Read the labels of every entry; images are read and decoded when a sample is asked for.
+        """Read the labels of every entry.
+
+        Without a cache images are decoded when a sample is asked for, and one that is damaged shows then. With a cache
+        every image is decoded once, here, unless that was done before; a damaged one is a dead letter.
 
         Args:
             sources: in the order of the samples.
@@ -81,18 +85,24 @@ class TrainingSet:
             seed: of the augmentation.
             needs_joints: False also takes hands of which only a box is known, for predictions; their targets are NaN.
             max_dead_fraction: of the entries; images without a hand do not count.
+            cache: see `hoiray.datasets.crop_cache`; None works without one.
+            on_part: told (parts done, parts) while a cache is built.
 
         Raises:
-            ConfigError: there are no sources.
-            ContractError: too many samples cannot be used, or none can.
+            ConfigError: there is no usable hand.
+            ContractError: too many samples cannot be used, or a cache is damaged.
         """
-        hands, dead = scan_entries(sources, all_places(sources), spec, needs_joints=needs_joints)
+        ranges = augmentation or Augmentation()
+        images: FullImages | CropCache
+        if cache is None:
+            hands, dead = scan_entries(sources, all_places(sources), spec, needs_joints=needs_joints)
+            images = images_of(sources, hands)
+        else:
+            images = open_crop_cache(sources, spec, ranges, cache, needs_joints=needs_joints, on_part=on_part)
+            dead = list(images.dead_letters)
         num_entries = sum(len(source) for source in sources)
         refuse_too_many_dead(dead, num_entries, max_dead_fraction, name=_name_of(sources))
-        records = concatenate_records([hand.record for hand in hands])
-        ids, names = tuple(hand.sample_id for hand in hands), tuple(hand.object_name for hand in hands)
-        images = FullImages(tuple(sources), records, ids, names)
-        ranges = augmentation or Augmentation()
+        records, ids, names = images.records, tuple(images.sample_ids), tuple(images.object_names)
         return cls(tuple(sources), spec, ranges, seed, records, ids, names, images, tuple(dead))
 
     def __post_init__(self) -> None:
@@ -145,12 +155,7 @@ class TrainingSet:
         """
         records = self.records[np.asarray(indices, dtype=np.int64)]
         views = plain_views(len(records))
-        annotated, of_joints = records["annotated_hand_box_xyxy"], boxes.from_points(records["joints_2d_px"])
-        hand = np.where(boxes.is_valid(annotated)[:, None], annotated, of_joints)
-        crops = base_crops(hand, records["object_box_xyxy"], records["image_size_wh"], self.spec)
-        is_inside = np.isfinite(crops.sides_px)
-        centers = np.where(is_inside[:, None], crops.centers_px, records["crop_center_px"])
-        sides = np.where(is_inside, crops.sides_px, records["crop_side_px"])
+        centers, sides = records["evaluation_center_px"], records["evaluation_side_px"]
         A = views.affines(centers, sides, out_size_px=self.spec.size_px)
         return self._cut(indices, records, A, views, takes_annotated_box=True)
 
@@ -158,6 +163,11 @@ class TrainingSet:
         """Return where a sample comes from."""
         record = self.records[index]
         return Origin(self.sources[record["source"]], int(record["entry"]), int(record["hand_index"]))
+
+    @property
+    def num_objects_supervised(self) -> int:
+        """Samples whose object is supervised; without a cache, before it is known whether each has a mask."""
+        return int(np.count_nonzero(self.records["is_object_supervised"]))
 
     def source_indices(self) -> NDArray[np.int64]:
         """Return the position (N,) of each sample's source, for a sampler that mixes sources."""
@@ -182,7 +192,8 @@ class TrainingSet:
         self, indices: Sequence[int], records: Records, A: FloatArray, views: Views, *, takes_annotated_box: bool
     ) -> list[TrainingSample]:
         targets = crop_targets(records, A, views.rotations_rad, self.spec, takes_annotated_box=takes_annotated_box)
-        cuts = _Cuts(tuple(int(index) for index in indices), records, A, views, targets)
+        places = cell_places(A, targets.object_boxes_xyxy, self.spec.roi_cells)
+        cuts = _Cuts(tuple(int(index) for index in indices), records, A, views, targets, places)
         return [self._assembled(cuts, row) for row in range(len(cuts.indices))]
 
     def _assembled(self, cuts: "_Cuts", row: int) -> TrainingSample:
@@ -214,8 +225,9 @@ class TrainingSet:
 
     def _pixels(self, cuts: "_Cuts", row: int) -> NDArray[np.uint8]:
         stored = self.images.image(cuts.indices[row])
-        A_crop_stored = cuts.A[row] @ invert_affine(stored.A_stored_image)
-        crop = cut_crop(stored.pixels, A_crop_stored, self.spec.size_px, self.augmentation.interpolation)
+        crop = cut_crop(
+            stored.pixels, cuts.A[row] @ stored.A_image_stored, self.spec.size_px, self.augmentation.interpolation
+        )
         return change_colours(blur(crop, float(cuts.views.blur_px[row])), cuts.views, row)
 
     def _object_cells(self, cuts: "_Cuts", row: int) -> NDArray[np.bool_] | None:
@@ -223,10 +235,7 @@ class TrainingSet:
         if not cuts.records[row]["is_object_supervised"]:
             return None
         part = self.images.object_mask(cuts.indices[row])
-        if part is None:
-            return None
-        box = cuts.targets.object_boxes_xyxy[row]
-        return object_cells(part.mask, part.corner_xy, cuts.A[row], box, self.spec.roi_cells)
+        return None if part is None else shown_cells(part.mask, part.corner_xy, cuts.cell_places[row])
 
 
 @dataclass(frozen=True, eq=False)
@@ -238,6 +247,7 @@ class _Cuts:
     A: FloatArray
     views: Views
     targets: CropTargets
+    cell_places: NDArray[np.int64]
 
 
 def _name_of(sources: Sequence[Source]) -> str:
