@@ -1,14 +1,23 @@
 """A toy to train: three weights, batches made of a few random numbers, and losses that depend on both."""
 
+import json
+import os
+import signal
+import time
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import torch
 from torch import Tensor, nn
 
 from hoiray.config.what import Optimiser
+from hoiray.io.store import Store
 from hoiray.models.batch import Batch, HandTargets, NetworkInput, ObjectTargets
+from hoiray.training.history import HISTORY_FILE, TIMING_COLUMNS
+from hoiray.training.job import Prepared
 from hoiray.training.loop import LoopSettings
 from hoiray.training.precision import Precision
 from hoiray.training.reports import EpochReport, StepReport, Timing
@@ -66,6 +75,19 @@ class ToyData:
             yield self.batch(epoch, step)
 
 
+class SlowData(ToyData):
+    """Batches that take their time, so that a test can kill somebody in between."""
+
+    def __init__(self, pause_s: float, **options: int) -> None:
+        super().__init__(**options)
+        self.pause_s = pause_s
+
+    def batches(self, epoch: int, first_step: int) -> Iterator[Batch]:
+        for batch in super().batches(epoch, first_step):
+            time.sleep(self.pause_s)
+            yield batch
+
+
 class ToyModel(nn.Module):
     """Convolution, batch norm and dropout: weights, buffers, and random numbers of its own."""
 
@@ -111,3 +133,57 @@ def toy_settings(
         report_every=report_every,
         save_every=save_every,
     )
+
+
+def prepare_toy(
+    world: World, *, out: str, epochs: int = 3, seed: int = 0, pause_s: float = 0.0, die: tuple[int, int] | None = None
+) -> Prepared:
+    """A worker's part of a toy training.
+
+    Args:
+        out: where the model goes.
+        epochs, seed: of the training.
+        pause_s: before every batch.
+        die: (rank, step): this worker kills itself before this step of epoch 1, once.
+    """
+    state = toy_state(seed, average_decay=0.9)
+    data: ToyData = SlowData(pause_s) if pause_s else ToyData()
+    data.world = world
+    if die is not None:
+        data = DyingData(data, die, Path(out))
+
+    def validate(model: nn.Module) -> dict[str, float]:
+        assert isinstance(model, ToyModel)
+        with torch.no_grad():
+            mine = float(model.predict(make_batch((99, world.rank))).square().mean())
+        return {"error": sum(world.gather(mine)) / world.size}
+
+    def publish(trained: TrainState) -> str:
+        store = Store.open(out)
+        store.write("weights.json", json.dumps([float(w.sum()) for w in trained.model.state_dict().values()]).encode())
+        return store.url("weights.json")
+
+    settings = toy_settings(epochs=epochs)
+    return Prepared(state, data, settings, validate, publish, identity={"seed": seed})
+
+
+class DyingData:
+    """Data whose worker is killed while it waits for a batch, the first time it comes there."""
+
+    def __init__(self, data: ToyData, die: tuple[int, int], out: Path) -> None:
+        self.data, self.die, self.out = data, die, out
+        self.steps_per_epoch = data.steps_per_epoch
+
+    def batches(self, epoch: int, first_step: int) -> Iterator[Batch]:
+        grave = self.out.with_name(f"{self.out.name}.died")
+        for step, batch in enumerate(self.data.batches(epoch, first_step), start=first_step):
+            if (epoch, self.data.world.rank, step) == (1, *self.die) and not grave.exists():
+                grave.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            yield batch
+
+
+def losses_of(out: Path) -> list[dict[str, object]]:
+    """The history without what depends on the clock."""
+    table = pq.read_table(out / HISTORY_FILE)
+    return table.drop_columns(list(TIMING_COLUMNS)).to_pylist()

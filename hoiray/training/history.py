@@ -44,6 +44,16 @@ def epoch_row(report: EpochReport) -> Row:
     }
 
 
+def last_losses(rows: Sequence[Row]) -> dict[str, float]:
+    """Losses of the last epoch by name; empty where none has ended."""
+    return _last(rows, "loss_")
+
+
+def last_scores(rows: Sequence[Row]) -> dict[str, float]:
+    """Scores of the last validation by name; empty where there was none."""
+    return _last(rows, "val_")
+
+
 def history_table(rows: Sequence[Row]) -> pa.Table:
     """Put rows into a table; what a row lacks is null. Columns: fixed ones first, the others by name."""
     names = {name for row in rows for name in row}
@@ -60,6 +70,14 @@ def history_bytes(rows: Sequence[Row]) -> bytes:
     sink = pa.BufferOutputStream()
     pq.write_table(history_table(rows), sink)
     return bytes(sink.getvalue().to_pybytes())
+
+
+def _last(rows: Sequence[Row], prefix: str) -> dict[str, float]:
+    for row in reversed(rows):
+        found = {name.removeprefix(prefix): float(value) for name, value in row.items() if name.startswith(prefix)}
+        if found and row["kind"] == "epoch":
+            return found
+    return {}
 
 
 def _losses(means: dict[str, float]) -> Row:

@@ -1,6 +1,7 @@
 """The loop: epochs of steps, with reports, checkpoints and validation in between. It knows no file and no Ray."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -198,7 +199,7 @@ class _Loop:
     def _scores(self) -> dict[str, float]:
         model, average = self.state.model, self.state.average
         model.eval()
-        if average is None:
-            return dict(self.hooks.validate(model))
-        with average.applied_to(model):
+        with nullcontext() if average is None else average.applied_to(model):
+            # every worker normalises by statistics of its own samples; a checkpoint, and so a score, has worker 0's
+            self.world.copy_from_first(model.buffers())
             return dict(self.hooks.validate(model))

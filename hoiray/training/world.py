@@ -1,6 +1,6 @@
 """The workers of a data-parallel training, seen from one of them. One worker needs no process group."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -39,6 +39,14 @@ class World:
 
             dist.all_reduce(values)
         return values
+
+    def copy_from_first(self, tensors: Iterable[Tensor]) -> None:
+        """Overwrite every worker's tensors by those of worker 0."""
+        if self.size > 1:
+            import torch.distributed as dist
+
+            for tensor in tensors:
+                dist.broadcast(tensor, src=0)
 
     def gather(self, item: Item) -> Sequence[Item]:
         """Collect one small picklable object of each worker, in order of rank, on every worker."""

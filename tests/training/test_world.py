@@ -19,6 +19,9 @@ def _talk(rank: int, file: str) -> None:
     world = World(rank=rank, size=2)
     assert world.is_first == (rank == 0)
     assert world.sum(torch.tensor([1.0 + rank])).item() == 3.0
+    numbers = torch.tensor([float(rank)])
+    world.copy_from_first([numbers])
+    assert numbers.item() == 0.0
     assert world.gather({"rank": rank}) == [{"rank": 0}, {"rank": 1}]
     dist.destroy_process_group()
 
