@@ -10,7 +10,7 @@ HO-3D       MANO         OpenGL (z negative)     lines of `evaluation.txt`
 FreiHAND    simple       OpenCV (z positive)     image number, 0 to 3959
 =========== ============ ======================= ==============================
 
-The official scripts check the two lengths and nothing else (HO-3D's sample code also that not all z are positive), and a
+The official scripts check the two lengths and nothing else (HO-3D also that not all z are positive), and a
 wrong order or axis scores a plausible, bad number. So what is written is read through the same checks as data sets are
 (:mod:`hoiray.datasets.annotation_checks`): units, axes, joint order; and where the place of the wrists or the truth
 is known, against those.

@@ -19,12 +19,13 @@ there are, and all crops are cut there in one batched warp (:mod:`hoiray.predict
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
+from hoiray.datasets.augment import Views
 from hoiray.errors import ContractError, describe
 from hoiray.hand.joints import NUM_JOINTS, NUM_MANO_JOINTS
 from hoiray.hand.sides import mirror_boxes_xyxy
@@ -42,53 +43,6 @@ NO_CONTROL_POINTS: Final = "no_control_points"
 
 
 @dataclass(frozen=True, eq=False)
-class Views:
-    """How each crop is varied for a test-time ensemble; one row a crop. The identity is :meth:`none`.
-
-    Attributes:
-        scale: (B,) factor on the crop's side.
-        shift: (B, 2) of the crop's centre in x and y, in sides of the unscaled crop.
-        rotation_rad: (B,) turn of the picture about the crop's centre, positive clockwise on the screen.
-        brightness, contrast, saturation: (B,) factors.
-        hue_turns: (B,) shift of the hue, in turns of the colour circle.
-    """
-
-    scale: FloatArray
-    shift: FloatArray
-    rotation_rad: FloatArray
-    brightness: FloatArray
-    contrast: FloatArray
-    saturation: FloatArray
-    hue_turns: FloatArray
-
-    @classmethod
-    def none(cls, count: int) -> "Views":
-        """Return `count` views that change nothing."""
-        one, zero = np.ones(count), np.zeros(count)
-        return cls(one, np.zeros((count, 2)), zero, one, one, one, zero)
-
-    def __post_init__(self) -> None:
-        """Refuse another shape and numbers no crop can have."""
-        count = len(self.scale)
-        for spec in fields(self):
-            shape = (count, 2) if spec.name == "shift" else (count,)
-            _expect(f"views, {spec.name}", getattr(self, spec.name), shape)
-            if not np.isfinite(getattr(self, spec.name)).all():
-                _refuse(f"views, {spec.name}", "finite numbers", "NaN or infinity")
-        if (self.scale <= 0.0).any():
-            _refuse("views, scale", "factors above 0", str(float(self.scale.min())))
-
-    def __len__(self) -> int:
-        return len(self.scale)
-
-    @property
-    def changes_colour(self) -> bool:
-        """Whether any row changes brightness, contrast, saturation or hue."""
-        factors = (self.brightness, self.contrast, self.saturation)
-        return any((factor != 1.0).any() for factor in factors) or bool((self.hue_turns != 0.0).any())
-
-
-@dataclass(frozen=True, eq=False)
 class HandRequest:
     """A batch of hands to predict.
 
@@ -101,7 +55,8 @@ class HandRequest:
         object_boxes_xyxy: (B, 4); NaN where no object is given.
         K: (B, 3, 3) of the full frame; NaN where unknown.
         control_points_m: (B, 21, 3) of the object's model in its own axes, published order; NaN where unknown.
-        views: how each row's crop is varied; None: not at all.
+        views: how each row's crop deviates from the predictor's own square, for a test-time ensemble; None: not at all.
+            A predictor that cannot vary its crops refuses a request that has some.
     """
 
     frames: npt.NDArray[np.uint8]
@@ -157,8 +112,8 @@ class HandRequest:
         _expect("request, object_boxes_xyxy", self.object_boxes_xyxy, (count, 4))
         _expect("request, K", self.K, (count, 3, 3))
         _expect("request, control_points_m", self.control_points_m, (count, NUM_JOINTS, 3))
-        if self.views is not None and len(self.views) != count:
-            _refuse("request, views", f"{count}, one a hand", str(len(self.views)))
+        if self.views is not None and len(self.views.side_factors) != count:
+            _refuse("request, views", f"{count}, one a hand", str(len(self.views.side_factors)))
         outside = (self.frame_index < 0) | (self.frame_index >= len(self.frames))
         if outside.any():
             row = int(np.argmax(outside))
@@ -182,17 +137,21 @@ class HandRequest:
         return self.frames.shape[2], self.frames.shape[1]
 
     def with_views(self, views: Views) -> "HandRequest":
-        """Return the request of len(views) / B views of each hand, hand by hand: rows h * V to h * V + V - 1.
+        """Return the request of V views of each hand, hand by hand: rows h * V to h * V + V - 1.
 
         The frames are shared, not copied.
+
+        Args:
+            views: B * V of them, as :func:`hoiray.datasets.augment.draw_views` draws them.
 
         Raises:
             ContractError: the number of views is no multiple of the number of hands.
         """
-        count = len(self)
-        if count == 0 or len(views) % count:
-            _refuse("views", f"a multiple of {count} hands", str(len(views)))
-        return replace(self.rows(np.repeat(np.arange(count), len(views) // count)), views=views)
+        count, num_views = len(self), len(views.side_factors)
+        if count == 0 or num_views % count:
+            _refuse("views", f"a multiple of {count} hands", str(num_views))
+        plain = replace(self, views=None)
+        return replace(plain.rows(np.repeat(np.arange(count), num_views // count)), views=views)
 
     def rows(self, chosen: npt.NDArray[np.integer] | slice) -> "HandRequest":
         """Return some of the hands; the frames are shared."""
@@ -238,7 +197,7 @@ class HandPredictions:
     T_cam_obj: FloatArray | None = None
     control_points_2d_px: FloatArray | None = None
     failures: tuple[str | None, ...] = ()
-    object_failures: tuple[str | None, ...] = field(default=())
+    object_failures: tuple[str | None, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse wrong shapes and a hand or object that is absent without a reason, or present with one.

@@ -133,7 +133,7 @@ def test_a_text_that_is_not_the_two_lists_is_named(text: str, message: str, tmp_
 def test_a_zip_without_the_file_and_a_missing_file_are_named(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("folder/pred.json", "[]")
-    with pytest.raises(InputError, match="folder/pred.json"):
+    with pytest.raises(InputError, match="a zip of folder"):
         read_submission(tmp_path / "a.zip", "ho3d_v2")
     (tmp_path / "b.zip").write_bytes(b"PK and nothing")
     with pytest.raises(InputError, match="damaged zip"):

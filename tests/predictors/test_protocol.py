@@ -3,6 +3,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hoiray.datasets.augment import Views, plain_views
 from hoiray.errors import ContractError
 from hoiray.hand.sides import mirror_boxes_xyxy
 from hoiray.predictors.protocol import (
@@ -12,7 +13,6 @@ from hoiray.predictors.protocol import (
     HandPredictions,
     HandRequest,
     Predictor,
-    Views,
     mirror_rows,
 )
 
@@ -62,7 +62,7 @@ def test_the_first_thing_an_object_pose_lacks_is_named() -> None:
         ({"hand_boxes_xyxy": BOXES * [[1], [np.nan], [1]]}, "row 1.*with an area"),
         ({"K": np.eye(4)}, "request, K"),
         ({"control_points_m": np.zeros((3, 8, 3))}, "control_points_m"),
-        ({"views": Views.none(2)}, "one a hand"),
+        ({"views": plain_views(2)}, "one a hand"),
     ],
 )
 def test_a_request_that_cannot_be_answered_is_refused_by_name(changed: dict[str, Any], message: str) -> None:
@@ -71,7 +71,7 @@ def test_a_request_that_cannot_be_answered_is_refused_by_name(changed: dict[str,
 
 
 def test_views_multiply_hands_and_share_their_frames() -> None:
-    views = Views.none(6)
+    views = plain_views(6)
     many = request(K=K).with_views(views)
     assert len(many) == 6
     assert many.frames is FRAMES
@@ -79,33 +79,18 @@ def test_views_multiply_hands_and_share_their_frames() -> None:
     np.testing.assert_array_equal(many.is_right, [True, True, False, False, True, True])
     np.testing.assert_array_equal(many.hand_boxes_xyxy, np.repeat(BOXES, 2, axis=0))
     with pytest.raises(ContractError, match="multiple of 3"):
-        request().with_views(Views.none(4))
+        request().with_views(plain_views(4))
 
 
 def test_rows_take_their_views_along() -> None:
-    views = Views(*(np.arange(6.0) + 1, np.zeros((6, 2)), *(np.arange(6.0) + 1,) * 5))
+    factors = np.arange(6.0) + 1
+    colours, order = np.ones((6, 3)), np.tile(np.arange(4), (6, 1))
+    views = Views(factors, np.zeros((6, 2)), factors, colours, factors, factors, order)
     part = request().with_views(views).rows(np.array([4, 1]))
     assert part.views is not None
-    np.testing.assert_array_equal(part.views.scale, [5, 2])
+    np.testing.assert_array_equal(part.views.side_factors, [5, 2])
+    np.testing.assert_array_equal(part.views.blur_px, [5, 2])
     np.testing.assert_array_equal(part.frame_index, [1, 0])
-
-
-@pytest.mark.parametrize(("scale", "message"), [([1.0, 0.0], "above 0"), ([1.0, np.nan], "finite"), ([1.0], "shape")])
-def test_a_view_no_crop_can_have_is_refused(scale: list[float], message: str) -> None:
-    good = Views.none(2)
-    rest = (good.rotation_rad, good.brightness, good.contrast, good.saturation, good.hue_turns)
-    with pytest.raises(ContractError, match=message):
-        Views(np.array(scale), np.zeros((len(scale) + (message == "shape"), 2)), *rest)
-
-
-def test_only_colours_make_a_view_change_colour() -> None:
-    plain = Views.none(2)
-    assert not plain.changes_colour
-    moved = Views(plain.scale * 1.2, plain.shift, plain.rotation_rad + 1, *(plain.brightness,) * 3, plain.hue_turns)
-    assert not moved.changes_colour
-    assert Views(
-        plain.scale, plain.shift, plain.rotation_rad, *(plain.brightness,) * 3, plain.hue_turns + 0.1
-    ).changes_colour
 
 
 def test_left_boxes_are_mirrored_in_their_frame_and_others_stay() -> None:
