@@ -6,16 +6,15 @@ walked item by item: one item at a time is in memory, and where each lies is tol
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
-from pyarrow import fs
 
 from hoiray.datasets.sample import FloatArray
-from hoiray.errors import ContractError, InputError, describe
+from hoiray.errors import ContractError, describe
 from hoiray.io.store import Store
 
 CHUNK_BYTES: Final = 4 * 1024 * 1024
@@ -31,17 +30,6 @@ class ByteSource(Protocol):
 
     def read(self, size: int, /) -> bytes:
         """Return at most `size` bytes; none at the end."""
-
-
-class OpenFile(ByteSource, Protocol):
-    """A file that can be read from any place."""
-
-    def seek(self, position: int, /) -> int:
-        """Go to a byte."""
-
-    def __enter__(self) -> "OpenFile": ...
-
-    def __exit__(self, *_: object) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -60,37 +48,13 @@ class Item:
     end: int
 
 
-def open_file(store: Store, key: str) -> "OpenFile":
-    """Open a file for reading from any place, local or on S3 (only what is read is transferred).
-
-    Raises:
-        InputError: it is missing or cannot be opened.
-    """
-    if not store.exists(key):
-        raise InputError(describe(what=store.url(key), expected="a file", found="nothing there", fix="Restore it."))
-    filesystem, root = fs.FileSystem.from_uri(store.uri)
-    try:
-        opened: OpenFile = filesystem.open_input_file(f"{root}/{key}")
-    except OSError as error:
-        raise InputError(
-            describe(what=store.url(key), expected="a readable file", found=str(error), fix="Check access.")
-        ) from error
-    return opened
-
-
 def read_range(store: Store, key: str, start: int, end: int) -> bytes:
     """Read the bytes [start, end) of a file.
 
     Raises:
         InputError: it is missing or shorter.
     """
-    with open_file(store, key) as file:
-        file.seek(start)
-        data = bytes(file.read(end - start))
-    if len(data) != end - start:
-        found = f"{start + len(data)}"
-        raise InputError(describe(what=store.url(key), expected=f"{end} bytes", found=found, fix=_FIX))
-    return data
+    return store.read_range(key, start, end)
 
 
 def read_json(store: Store, key: str) -> object:
@@ -140,6 +104,51 @@ def iterate_items(source: ByteSource, *, name: str, chunk_bytes: int = CHUNK_BYT
             return
 
 
+def iterate_lists(
+    source: ByteSource, names: Collection[str], *, name: str, chunk_bytes: int = CHUNK_BYTES
+) -> Iterator[tuple[str, Any]]:
+    """Walk the items of some of the lists that an object holds (`{"images": [...], "annotations": [...]}`), in order.
+
+    Args:
+        source: the text, UTF-8.
+        names: of the lists wanted; whatever else the object holds is skipped, one value in memory at a time.
+        name: what messages call it.
+        chunk_bytes: how much is read at once.
+
+    Yields:
+        The name of the list, and an item.
+
+    Raises:
+        ContractError: the text is cut off or no JSON object, or one of the names holds no list.
+    """
+    window = _Window(source, name, chunk_bytes)
+    window.take_mark("{")
+    if window.peek_mark() == "}":
+        return
+    while True:
+        key = window.take_key()
+        window.take_mark(":")
+        if key in names:
+            for value in _list_items(window):
+                yield key, value
+        else:
+            window.take_value()
+        if window.take_mark(",}") == "}":
+            return
+
+
+def _list_items(window: "_Window") -> Iterator[Any]:
+    window.take_mark("[")
+    if window.peek_mark() == "]":
+        window.take_mark("]")
+        return
+    while True:
+        text, value, _, _ = window.take_value()
+        yield value if text.isascii() else json.loads(text.encode("latin-1"))
+        if window.take_mark(",]") == "]":
+            return
+
+
 def read_numbers(
     store: Store, key: str, shape: tuple[int, ...], *, dtype: type[np.floating[Any]] = np.float64
 ) -> FloatArray:
@@ -160,7 +169,7 @@ def read_numbers(
     """
     rows: list[npt.NDArray[Any]] = []
     name = store.url(key)
-    with open_file(store, key) as file:
+    with store.open_input(key) as file:
         for item in iterate_items(file, name=name):
             rows.append(_numbers(item.value, shape, dtype, f"{name}, entry {len(rows)}"))
             if item.key is not None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hoiray.datasets.formats import something as facts
 from hoiray.datasets.frame_numbers import numbering_problem
 from hoiray.datasets.iterate import spread_indices
-from hoiray.datasets.json_files import iterate_items, open_file, read_json, read_range
+from hoiray.datasets.json_files import iterate_items, read_json, read_range
 from hoiray.datasets.opening import require_split
 from hoiray.datasets.sample import HandAnnotation, Masks, ObjectAnnotation, ObjectModel, Sample
 from hoiray.datasets.video_frames import Decoder, VideoFacts, read_frames, video_facts
@@ -260,7 +260,7 @@ def index_boxes(store: Store, keys: Iterable[str]) -> dict[str, BoxEntry]:
     entries: dict[str, BoxEntry] = {}
     for key in keys:
         name = store.url(key)
-        with open_file(store, key) as file:
+        with store.open_input(key) as file:
             for item in iterate_items(file, name=name):
                 if item.key is None or not isinstance(item.value, list):
                     expected, found = "video ids with lists of frames", "a list or another kind of value"

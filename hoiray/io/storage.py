@@ -1,18 +1,45 @@
-"""Object storage as hoiray needs it: S3 through boto3, checked before a run relies on it."""
+"""Object storage as hoiray needs it: one boto3 client, its errors told apart, checked before a run relies on it.
 
+Everything goes through boto3, nothing through `pyarrow.fs`, whose S3 client (26.0) tries 3 times by default, has a
+`request_timeout` that Linux ignores, and knows neither conditional puts nor the version (ETag) of what it reads.
+boto3's own retries are off: they end where the body of an answer begins. :mod:`hoiray.io.retry` covers both.
+"""
+
+import hashlib
+import os
+import threading
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Final
 
 from hoiray.errors import ConfigError, InputError, describe
+from hoiray.io.retry import IMPATIENT, call_with_retries
+from hoiray.io.secrets import redacted
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
-PRECONDITION_FAILED = 412
-CONNECT_TIMEOUT_S = 5
-READ_TIMEOUT_S = 20
+PRECONDITION_FAILED: Final = 412
+CONNECT_TIMEOUT_S: Final = 5
+READ_TIMEOUT_S: Final = 20
+"""Without a byte from the server. A stalled connection is given up and the call repeated."""
+
+MAX_CONNECTIONS: Final = 32
+"""Per process: more threads than this wait for each other."""
+
+TRANSIENT_STATUS: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 509})
+TRANSIENT_CODES: Final = frozenset(
+    {"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "RequestTimeout", "InternalError",
+     "ServiceUnavailable", "BadDigest", "IncompleteBody", "ConditionalRequestConflict", "OperationAborted",
+     "RequestTimeTooSkewed"}
+)  # fmt: skip
+"""Answers that may differ next time. BadDigest and IncompleteBody: what we sent was damaged on the way."""
+
+NO_CONDITIONAL_PUT: Final = frozenset({400, 405, 501})
+"""Answers of servers that do not know `If-None-Match` on a put."""
+
+ANONYMOUS_VARIABLE: Final = "AWS_NO_SIGN_REQUEST"
+"""Set to anything but 0, no or false to read public buckets without credentials (as GDAL does)."""
 
 
 @dataclass(frozen=True)
@@ -24,17 +51,23 @@ class S3Location:
 
     @classmethod
     def parse(cls, uri: str) -> "S3Location":
-        """Read `s3://bucket/prefix`.
+        """Read `s3://bucket/prefix`. Everything behind the bucket is the prefix as written: `?`, `#`, `%` too.
 
         Raises:
-            ConfigError: the URI is not of that form.
+            ConfigError: the URI is not of that form, or holds credentials (which are not repeated).
         """
-        parts = urlsplit(uri)
-        if parts.scheme != "s3" or not parts.netloc:
+        scheme, _, rest = uri.partition("://")
+        bucket, _, prefix = rest.partition("/")
+        if "@" in bucket:
+            expected, found = "no credentials in the URI", "some before the @"
+            fix = "Set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE, instead."
+            raise ConfigError(describe(what="S3 location", expected=expected, found=found, fix=fix))
+        if scheme != "s3" or not bucket or bucket != bucket.strip() or ":" in bucket:
+            found = repr(redacted(uri))
             raise ConfigError(
-                describe(what="S3 location", expected="s3://BUCKET[/PREFIX]", found=repr(uri), fix="Correct the URI.")
+                describe(what="S3 location", expected="s3://BUCKET[/PREFIX]", found=found, fix="Correct the URI.")
             )
-        return cls(bucket=parts.netloc, prefix=parts.path.strip("/"))
+        return cls(bucket=bucket, prefix=prefix.strip("/"))
 
     def key(self, name: str) -> str:
         """The key of `name` under the prefix."""
@@ -51,33 +84,95 @@ class S3Probe:
     """Put-if-absent holds: a second `If-None-Match: *` put of the same key is refused. Commit markers rely on it."""
 
 
+_clients: dict[tuple[int, str], "S3Client"] = {}
+_clients_lock = threading.Lock()
+
+
 def s3_client() -> "S3Client":
-    """A boto3 client from the usual AWS_* environment, with short time-outs and few retries.
+    """Return this process's client for the AWS_* environment as it is now; threads share it.
+
+    Endpoint (`AWS_ENDPOINT_URL`), region, profile (`AWS_PROFILE`) and credentials are found by boto3's usual rules.
 
     Raises:
         ConfigError: no credentials or region can be found.
     """
+    # the digest, so that no secret lies in a key that a debugger or a traceback would show
+    environment = "\n".join(f"{key}={value}" for key, value in sorted(os.environ.items()) if key.startswith("AWS_"))
+    key = (os.getpid(), hashlib.sha256(environment.encode("utf-8", "surrogateescape")).hexdigest())
+    with _clients_lock:
+        if key not in _clients:
+            _clients[key] = _new_client()
+        return _clients[key]
+
+
+def is_anonymous() -> bool:
+    """Whether requests are sent unsigned."""
+    return os.environ.get(ANONYMOUS_VARIABLE, "").lower() not in ("", "0", "no", "false", "off")
+
+
+def _new_client() -> "S3Client":
     import boto3  # a second of import that only S3 users pay
+    from botocore import UNSIGNED
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError
 
+    config = Config(
+        connect_timeout=CONNECT_TIMEOUT_S,
+        read_timeout=READ_TIMEOUT_S,
+        max_pool_connections=MAX_CONNECTIONS,
+        retries={"total_max_attempts": 1},
+        # puts carry a Content-MD5 instead, which every S3 server knows
+        request_checksum_calculation="when_required",
+        response_checksum_validation="when_required",
+        signature_version=UNSIGNED if is_anonymous() else None,
+    )
     try:
         # a session of its own: the default one is shared between threads and keeps the first credentials it saw
-        return boto3.session.Session().client(
-            "s3",
-            config=Config(
-                connect_timeout=CONNECT_TIMEOUT_S, read_timeout=READ_TIMEOUT_S, retries={"total_max_attempts": 2}
-            ),
-        )
+        return boto3.session.Session().client("s3", config=config)
     except (BotoCoreError, ValueError) as error:
         raise ConfigError(
             describe(
                 what="S3 access",
                 expected="credentials and a region in the environment or in ~/.aws",
-                found=str(error),
+                found=redacted(str(error)),
                 fix="Set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION (and AWS_ENDPOINT_URL).",
             )
         ) from error
+
+
+def status_of(error: Exception) -> int | None:
+    """Return the HTTP status of a server's refusal; None where no answer came."""
+    response = getattr(error, "response", None)
+    metadata = response.get("ResponseMetadata", {}) if isinstance(response, dict) else {}
+    status = metadata.get("HTTPStatusCode")
+    return int(status) if status is not None else None
+
+
+def is_transient(error: Exception) -> bool:
+    """Say whether a storage call may succeed when repeated: 5xx, throttling, resets, time-outs and cut bodies."""
+    from botocore import exceptions as boto
+    from botocore.parsers import ResponseParserError
+    from urllib3.exceptions import HTTPError
+
+    if isinstance(error, boto.ClientError):
+        code = str(error.response.get("Error", {}).get("Code", ""))
+        return status_of(error) in TRANSIENT_STATUS or code in TRANSIENT_CODES
+    # a body that is cut or an answer that is no XML (a proxy's error page): the parser's and urllib3's errors
+    network = (boto.HTTPClientError, boto.ConnectionError, boto.IncompleteReadError, HTTPError, CutBodyError)
+    return isinstance(error, (*network, ConnectionError, TimeoutError, ResponseParserError))
+
+
+class CutBodyError(Exception):
+    """A body arrived shorter or other than announced. Caught by the retry loop; never leaves this package."""
+
+
+def storage_error(what: str, error: Exception, *, expected: str) -> InputError:
+    """Return the error that names the place, without any secret."""
+    fix = "Check AWS_ENDPOINT_URL, the bucket's name and the credentials' rights."
+    if "credentials" in str(error).lower() and not is_anonymous():
+        fix += f" For a public bucket set {ANONYMOUS_VARIABLE}=true."
+    kind = "" if status_of(error) else f"{type(error).__name__}: "
+    return InputError(describe(what=redacted(what), expected=expected, found=kind + redacted(str(error)), fix=fix))
 
 
 def probe_s3(uri: str) -> S3Probe:
@@ -92,23 +187,18 @@ def probe_s3(uri: str) -> S3Probe:
     location = S3Location.parse(uri)
     client = s3_client()
     try:
-        return _probe(client, location)
+        return call_with_retries(lambda _: _probe(client, location), is_transient, policy=IMPATIENT)
     except (BotoCoreError, ClientError) as error:
-        raise InputError(
-            describe(
-                what=f"{uri} at {client.meta.endpoint_url}",
-                expected="a bucket that can be listed, written, read and deleted from",
-                found=str(error),
-                fix="Check AWS_ENDPOINT_URL, the bucket's name and the credentials' rights.",
-            )
-        ) from error
+        endpoint = redacted(client.meta.endpoint_url)
+        expected = "a bucket that can be listed, written, read and deleted from"
+        raise storage_error(f"{uri} at {endpoint}", error, expected=expected) from error
 
 
 def _probe(client: "S3Client", location: S3Location) -> S3Probe:
     key = location.key(f".hoiray-probe-{uuid.uuid4().hex}")
     body = uuid.uuid4().bytes
     client.list_objects_v2(Bucket=location.bucket, Prefix=location.prefix, MaxKeys=1)
-    client.put_object(Bucket=location.bucket, Key=key, Body=body, IfNoneMatch="*")
+    knows_condition = _first_put(client, location.bucket, key, body)
     try:
         found = client.get_object(Bucket=location.bucket, Key=key)["Body"].read()
         if found != body:
@@ -120,10 +210,24 @@ def _probe(client: "S3Client", location: S3Location) -> S3Probe:
                     fix="Do not use this storage: it does not return what it was given.",
                 )
             )
-        refused = _second_put_is_refused(client, location.bucket, key)
+        refused = knows_condition and _second_put_is_refused(client, location.bucket, key)
     finally:
         client.delete_object(Bucket=location.bucket, Key=key)
-    return S3Probe(location=location, endpoint=client.meta.endpoint_url, refuses_second_put=refused)
+    return S3Probe(location=location, endpoint=redacted(client.meta.endpoint_url), refuses_second_put=refused)
+
+
+def _first_put(client: "S3Client", bucket: str, key: str, body: bytes) -> bool:
+    """Put an object, conditionally where the server knows how; say whether it does."""
+    from botocore.exceptions import ClientError
+
+    try:
+        client.put_object(Bucket=bucket, Key=key, Body=body, IfNoneMatch="*")
+    except ClientError as error:
+        if status_of(error) not in NO_CONDITIONAL_PUT:
+            raise
+        client.put_object(Bucket=bucket, Key=key, Body=body)
+        return False
+    return True
 
 
 def _second_put_is_refused(client: "S3Client", bucket: str, key: str) -> bool:
@@ -132,7 +236,7 @@ def _second_put_is_refused(client: "S3Client", bucket: str, key: str) -> bool:
     try:
         client.put_object(Bucket=bucket, Key=key, Body=b"second", IfNoneMatch="*")
     except ClientError as error:
-        if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == PRECONDITION_FAILED:
+        if status_of(error) == PRECONDITION_FAILED:
             return True
         raise
     return False

@@ -1,16 +1,26 @@
 """One way to read and write files below a root, in a local folder or on S3.
 
-Built on `pyarrow.fs`; adds errors that name the file, and refuses keys that leave the root.
+What a caller may rely on, in both: a write appears whole or not at all; `put_if_absent` creates a key once, whoever
+races for it; reads return all bytes or raise; every error names the file and no secret; S3 calls are repeated with
+growing, random waits (:mod:`hoiray.io.retry`).
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from pyarrow import fs
 
-from hoiray.errors import ConfigError, InputError, describe
-from hoiray.io.storage import S3Location
+from hoiray.errors import ConfigError, ContractError, InputError, describe
+from hoiray.io.local_backend import PARTIAL_SUFFIX, LocalBackend, missing
+from hoiray.io.objects import Backend, ObjectInfo, OnUnreadable
+from hoiray.io.ranged import RangedReader
+from hoiray.io.s3_backend import PutMode, S3Backend, choose_put_mode
+from hoiray.io.secrets import redacted
+from hoiray.io.storage import CONNECT_TIMEOUT_S, S3Location, is_anonymous, probe_s3, s3_client
+
+ARROW_MAX_ATTEMPTS = 10
 
 
 @dataclass(frozen=True)
@@ -18,9 +28,14 @@ class Store:
     """A root folder or prefix. Keys are relative, with forward slashes (`train/ABF10/rgb/0000.png`).
 
     It can be pickled, so it travels to workers.
+
+    Attributes:
+        uri: the root: an absolute local path, or `s3://bucket/prefix`.
+        put_mode: how a key is created once; see :meth:`probed`.
     """
 
     uri: str
+    put_mode: PutMode = "conditional"
 
     @classmethod
     def open(cls, uri: str | Path) -> "Store":
@@ -37,11 +52,31 @@ class Store:
         if text.startswith("s3://"):
             S3Location.parse(text)
             return cls(text.rstrip("/"))
+        found = redacted(text)
         raise ConfigError(
             describe(
-                what=f"location {text!r}", expected="a local path, file:// or s3://", found=text, fix="Correct it."
+                what=f"location {found!r}", expected="a local path, file:// or s3://", found=found, fix="Correct it."
             )
         )
+
+    def probed(self) -> "Store":
+        """Try the place (S3: list, write, read, delete) and return a store that creates keys as the place allows.
+
+        Done once where a run starts; workers get the store it returns.
+
+        Raises:
+            ConfigError: no credentials.
+            InputError: the place cannot be reached, refuses access, or does not return what it was given.
+        """
+        if self.is_local:
+            return self
+        probe = probe_s3(self.uri)
+        return replace(self, put_mode=choose_put_mode(self.uri, refuses_second_put=probe.refuses_second_put))
+
+    def below(self, folder: str) -> "Store":
+        """Return the store of a folder of this one."""
+        self._checked(folder)
+        return replace(self, uri=f"{self.uri.rstrip('/')}/{folder}") if folder else self
 
     @property
     def is_local(self) -> bool:
@@ -50,56 +85,97 @@ class Store:
 
     def local_path(self, key: str) -> Path | None:
         """Where a key lies on this machine, or None on S3."""
-        return Path(self._path(key)) if self.is_local else None
+        return LocalBackend(self.uri).path(key) if self.is_local else None
 
     def url(self, key: str) -> str:
         """The full name of a key, for messages."""
         return f"{self.uri}/{key}" if key else self.uri
 
-    def read(self, key: str) -> bytes:
+    def read(self, key: str, *, etag: str | None = None, sha256: str | None = None) -> bytes:
         """Read a whole file.
 
-        Raises:
-            InputError: it is missing or cannot be read.
-        """
-        try:
-            with self._filesystem().open_input_stream(self._path(key)) as stream:
-                return bytes(stream.read())
-        except FileNotFoundError as error:
-            raise InputError(
-                describe(what=self.url(key), expected="a file", found="nothing there", fix="Restore it.")
-            ) from error
-        except OSError as error:
-            raise InputError(
-                describe(what=self.url(key), expected="a readable file", found=str(error), fix="Check access.")
-            ) from error
+        Args:
+            key: the file.
+            etag: the version wanted, as listed; None for any.
+            sha256: the digest it must have; a difference is tried again once before it is believed.
 
-    def write(self, key: str, data: bytes) -> None:
-        """Write a whole file, replacing an older one; folders are made as needed. Local writes are atomic.
+        Raises:
+            InputError: it is missing, cannot be read, or is another version.
+            ContractError: its digest is another.
+        """
+        data = self._backend.read(self._checked(key), etag=etag)
+        if sha256 is None or hashlib.sha256(data).hexdigest() == sha256:
+            return data
+        data = self._backend.read(key, etag=etag)
+        found = hashlib.sha256(data).hexdigest()
+        if found != sha256:
+            expected, fix = f"sha256 {sha256}", "The object is damaged or was replaced: restore it, or make it again."
+            found = f"sha256 {found} in {len(data)} bytes"
+            raise ContractError(describe(what=self.url(key), expected=expected, found=found, fix=fix))
+        return data
+
+    def read_range(self, key: str, start: int, end: int, *, etag: str | None = None) -> bytes:
+        """Read the bytes [start, end) of a file.
+
+        Raises:
+            InputError: it is missing, shorter, or another version than `etag`.
+        """
+        return self._backend.read_range(self._checked(key), start, end, etag=etag)
+
+    def open_input(self, key: str, *, etag: str | None = None) -> RangedReader:
+        """Open a file for reading from any place; only what is read is transferred, a megabyte at least.
+
+        Raises:
+            InputError: it is missing.
+        """
+        info = self.info(key)
+        if info is None:
+            raise missing(self.url(key))
+        return RangedReader(lambda start, end: self.read_range(key, start, end, etag=etag), info.size_bytes)
+
+    def write(self, key: str, data: bytes, *, durable: bool = False) -> None:
+        """Write a whole file, replacing an older one; folders are made as needed. It appears at once.
+
+        Args:
+            key: the file.
+            data: its content.
+            durable: return only when it would survive a power cut (S3 always does; a local disk has to be told).
 
         Raises:
             InputError: the place cannot be written.
         """
-        try:
-            if self.is_local:
-                target = Path(self._path(key))
-                target.parent.mkdir(parents=True, exist_ok=True)
-                partial = target.with_name(f".{target.name}.partial")
-                partial.write_bytes(data)
-                partial.replace(target)
-            else:
-                with self._filesystem().open_output_stream(self._path(key)) as stream:
-                    stream.write(data)
-        except OSError as error:
-            raise InputError(
-                describe(
-                    what=self.url(key), expected="a place that can be written", found=str(error), fix="Check access."
-                )
-            ) from error
+        self._backend.write(self._checked(key), data, durable=durable)
+
+    def put_if_absent(self, key: str, data: bytes) -> bool:
+        """Create a file whole and durable, or leave the one that is there.
+
+        Returns:
+            Whether the file holds these bytes because of this call. Of all who race for a key, one is told True.
+
+        Raises:
+            InputError: the place cannot be written.
+        """
+        return self._backend.put_if_absent(self._checked(key), data)
+
+    def delete(self, key: str) -> None:
+        """Remove a file; nothing happens where there is none.
+
+        Raises:
+            InputError: it cannot be removed.
+        """
+        self._backend.delete(self._checked(key))
+
+    def info(self, key: str) -> ObjectInfo | None:
+        """Return size, version and time of a file (not a folder), None where there is none.
+
+        Raises:
+            InputError: the place cannot be reached or refuses access.
+        """
+        return self._backend.info(self._checked(key))
 
     def exists(self, key: str) -> bool:
         """Whether a file (not a folder) is there."""
-        return bool(self._filesystem().get_file_info(self._path(key)).type == fs.FileType.File)
+        return self.info(key) is not None
 
     def size(self, key: str) -> int:
         """Size of a file in bytes.
@@ -107,10 +183,25 @@ class Store:
         Raises:
             InputError: it is missing.
         """
-        info = self._filesystem().get_file_info(self._path(key))
-        if info.type != fs.FileType.File:
-            raise InputError(describe(what=self.url(key), expected="a file", found="nothing there", fix="Restore it."))
-        return int(info.size)
+        info = self.info(key)
+        if info is None:
+            raise missing(self.url(key))
+        return info.size_bytes
+
+    def objects(self, prefix: str = "", *, on_unreadable: OnUnreadable | None = None) -> Iterator[ObjectInfo]:
+        """Walk the files under a folder, sorted by key as bytes; empty where the folder does not exist.
+
+        Memory stays bounded whatever their number: one S3 page, or the names of one local folder.
+
+        Args:
+            prefix: the folder; empty for the root.
+            on_unreadable: told of names that cannot be listed (broken links, no UTF-8, no access); None: they are
+                left out, but a folder without access is an error.
+
+        Raises:
+            InputError: it is a file, or cannot be listed.
+        """
+        return self._backend.objects(self._checked(prefix), on_unreadable=on_unreadable)
 
     def list(self, prefix: str = "", *, recursive: bool = True) -> Iterator[str]:
         """Keys of the files under a folder, sorted; empty where the folder does not exist.
@@ -126,43 +217,54 @@ class Store:
         Raises:
             InputError: it is a file, or cannot be listed.
         """
-        root = self._path("").rstrip("/") + "/"
-        # some S3 servers keep a zero-byte object per folder, its name ending in a slash
-        found = {
-            info.path.removeprefix(root): int(info.size)
-            for info in self._infos(prefix, recursive=recursive)
-            if info.type == fs.FileType.File and not info.path.endswith("/") and not info.base_name.endswith(".partial")
-        }
-        return dict(sorted(found.items()))
+        infos = self.objects(prefix) if recursive else iter(self._backend.names(self._checked(prefix))[0])
+        return dict(sorted((info.key, info.size_bytes) for info in infos))
 
     def list_folders(self, prefix: str = "") -> Iterator[str]:
         """Names of the folders directly under a folder, sorted."""
-        infos = self._infos(prefix, recursive=False)
-        yield from sorted(info.base_name for info in infos if info.type == fs.FileType.Directory)
+        yield from self._backend.names(self._checked(prefix))[1]
 
-    def _infos(self, prefix: str, *, recursive: bool) -> Sequence[fs.FileInfo]:
-        selector = fs.FileSelector(self._path(prefix), recursive=recursive, allow_not_found=True)
-        try:
-            infos: Sequence[fs.FileInfo] = self._filesystem().get_file_info(selector)
-        except OSError as error:
-            fix = "Name the folder or prefix itself, and check access."
-            what = self.url(prefix)
-            raise InputError(describe(what=what, expected="a folder to list", found=str(error), fix=fix)) from error
-        return infos
-
-    def _filesystem(self) -> fs.FileSystem:
+    def partials(self) -> Iterator[ObjectInfo]:
+        """Walk the half-written files that killed writers left in a local folder; S3 has none."""
         if self.is_local:
-            return fs.LocalFileSystem()
-        filesystem, _ = fs.FileSystem.from_uri(self.uri)
-        return filesystem
+            yield from LocalBackend(self.uri).partials()
 
-    def _path(self, key: str) -> str:
-        parts = PurePosixPath(key).parts
-        if key.startswith("/") or ".." in parts:
+    def arrow_filesystem(self) -> tuple[fs.FileSystem, str]:
+        """Return pyarrow's file system and the root's path in it, for libraries that accept nothing else.
+
+        Its S3 client is told to be patient, but has no put-if-absent, and Linux ignores its read time-out: hoiray's
+        own reads and writes do not use it.
+        """
+        if self.is_local:
+            return fs.LocalFileSystem(), self.uri
+        meta = s3_client().meta
+        scheme, _, host = meta.endpoint_url.partition("://")  # pyarrow's constructor does not know AWS_ENDPOINT_URL
+        options: dict[str, object] = {"anonymous": True} if is_anonymous() else {}
+        strategy = fs.AwsStandardS3RetryStrategy(max_attempts=ARROW_MAX_ATTEMPTS)
+        filesystem = fs.S3FileSystem(
+            endpoint_override=host,
+            scheme=scheme,
+            region=meta.region_name,
+            retry_strategy=strategy,
+            connect_timeout=CONNECT_TIMEOUT_S,
+            **options,
+        )
+        return filesystem, self.uri.removeprefix("s3://")
+
+    @property
+    def _backend(self) -> Backend:
+        if self.is_local:
+            return LocalBackend(self.uri)
+        return S3Backend(S3Location.parse(self.uri), self.put_mode)
+
+    def _checked(self, key: str) -> str:
+        if key.startswith("/") or ".." in key.split("/"):
             raise ConfigError(
                 describe(
                     what=f"key {key!r}", expected="a path below the root", found="one that leaves it", fix="Correct it."
                 )
             )
-        root = self.uri if self.is_local else self.uri.removeprefix("s3://")
-        return f"{root}/{key}" if key else root
+        if key.endswith(PARTIAL_SUFFIX):
+            fix = f"Names that end in {PARTIAL_SUFFIX} are files that are being written: choose another."
+            raise InputError(describe(what=f"key {key!r}", expected="a finished file", found="a partial one", fix=fix))
+        return key

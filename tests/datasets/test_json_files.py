@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hoiray.datasets.json_files import iterate_items, read_json, read_numbers, read_range
+from hoiray.datasets.json_files import iterate_items, iterate_lists, read_json, read_numbers, read_range
 from hoiray.errors import ContractError, InputError
 from hoiray.io.store import Store
 
@@ -84,7 +84,7 @@ def test_a_range_is_read_alone_and_never_short(tmp_path: Path) -> None:
     store = Store.open(tmp_path)
     store.write("x", b"0123456789")
     assert read_range(store, "x", 3, 6) == b"345"
-    with pytest.raises(InputError, match="expected 12 bytes, found 10"):
+    with pytest.raises(InputError, match="expected at least 12 bytes, found 10"):
         read_range(store, "x", 3, 12)
 
 
@@ -92,9 +92,29 @@ def test_a_range_is_read_alone_and_never_short(tmp_path: Path) -> None:
 def test_a_file_on_s3_is_walked_too(s3_environment: object) -> None:
     store = Store.open(f"{s3_environment.uri}/json")  # type: ignore[attr-defined]  # the server
     store.write("x.json", b'{"a": [1], "b": [2, 3]}')
-    from hoiray.datasets.json_files import open_file
-
-    with open_file(store, "x.json") as file:
+    with store.open_input("x.json") as file:
         items = list(iterate_items(file, name="x"))
     assert [item.value for item in items] == [[1], [2, 3]]
     assert json.loads(read_range(store, "x.json", items[1].start, items[1].end)) == [2, 3]
+
+
+NESTED = (
+    b'{"info": {"images": [9]}, "images": [{"id": 1}, {"id": 2}], "empty": [], "n": 1.5, '
+    b'"annotations": ["\xc3\xa4", 7]}'
+)
+
+
+@pytest.mark.parametrize("chunk_bytes", [1, 3, 1000])
+def test_lists_inside_an_object_are_walked_item_by_item(chunk_bytes: int) -> None:
+    names = ("images", "annotations", "empty")
+    found = list(iterate_lists(io.BytesIO(NESTED), names, name="x", chunk_bytes=chunk_bytes))
+    assert found == [("images", {"id": 1}), ("images", {"id": 2}), ("annotations", "ä"), ("annotations", 7)]
+
+
+def test_lists_of_a_cut_object_are_refused() -> None:
+    for length in (1, 40, 60, len(NESTED) - 1):
+        with pytest.raises(ContractError, match="x, byte"):
+            list(iterate_lists(io.BytesIO(NESTED[:length]), ("images",), name="x"))
+    with pytest.raises(ContractError, match="expected one of \\["):
+        list(iterate_lists(io.BytesIO(b'{"images": 3}'), ("images",), name="x"))
+    assert list(iterate_lists(io.BytesIO(b" {} "), ("images",), name="x")) == []
