@@ -12,11 +12,11 @@ from hoiray.schema.label_columns import (
     VIDEO_ID,
 )
 from hoiray.schema.rules import accepted_has_no_reason, nan_has_a_reason
-from hoiray.schema.vocabularies import Stage
+from hoiray.schema.vocabularies import REFUSAL_REASONS, Stage
 
 VIDEOS: Final = TableSchema(
     "videos",
-    1,
+    2,
     "Every video of a run, as found when the run was planned.",
     ("video_id",),
     (
@@ -25,6 +25,7 @@ VIDEOS: Final = TableSchema(
         Column("uri", "string", "Where the video is."),
         Column("size_bytes", "int64", "Size of the file; enters the plan's id.", "byte"),
         Column("etag", "string", "The store's digest; enters the plan's id. Null if it has none.", nullable=True),
+        Column("boxes_sha256", "string", "Digest of its boxes; enters the plan's id. Null without any.", nullable=True),
         Column("num_frames", "int32", "Frames at the sampled rate, as the container says; null if not.", nullable=True),
         Column("frame_rate_hz", "float64", "Frame rate as the container says; null if not.", "Hz", nullable=True),
         Column("width_px", "int32", "Width as the container says; null if not.", "px", nullable=True),
@@ -51,18 +52,50 @@ BOXES: Final = TableSchema(
 )
 SHARDS: Final = TableSchema(
     "shards",
-    1,
+    2,
     "The plan: which frames of which videos belong to which shard. Never changed once written.",
     ("shard_id", "video_id", "first_frame_index"),
     (
-        Column("plan_id", "string", "Digest of the videos and the sharding."),
-        Column("shard_id", "string", "Digest of plan_id and the rows of the shard."),
+        Column("shard_id", "string", "Digest of its rows and their videos' versions and boxes; of no other shard."),
         Column("bucket_id", "string", "Shards that are judged together: one shard, or all segments of a long video."),
         VIDEO_ID,
         Column("segment_index", "int32", "Number of the segment in its video, from 0."),
         Column("first_frame_index", "int32", "First frame of the segment."),
         Column("num_frames", "int32", "Frames of the segment; null up to the video's unknown end.", nullable=True),
         Column("cost_frames", "int64", "Frames the planner reckons with; an estimate where num_frames is unknown."),
+    ),
+)
+SHARD_INDEX: Final = TableSchema(
+    "shard_index",
+    1,
+    "The plan in short: one row a shard, and where its rows lie in the plan's parts.",
+    ("shard_id",),
+    (
+        Column("shard_id", "string", "The shard."),
+        Column("bucket_id", "string", "Shards that are judged together."),
+        Column("part", "string", "Name of the part that holds its rows."),
+        Column("row_group_index", "int32", "Row group of its rows in the part's shards and boxes."),
+        Column("video_row_group_index", "int32", "Row group of its videos: that of a long video's first segment."),
+        Column("num_videos", "int32", "Videos of the shard."),
+        Column("cost_frames", "int64", "Frames the planner reckons with."),
+    ),
+)
+REFUSALS: Final = TableSchema(
+    "refusals",
+    1,
+    "What was found when a run was planned and could not be used.",
+    ("refusal_index",),
+    (
+        Column("refusal_index", "int64", "Number of the refusal, from 0."),
+        Column(
+            "kind",
+            "string",
+            "video: one that will not be labelled; file: no video; box: one that is not used.",
+            vocabulary=("video", "file", "box"),
+        ),
+        Column("name", "string", "Its key or URI; of a box, its video and frame."),
+        Column("reason", "string", "Why.", vocabulary=tuple(REFUSAL_REASONS)),
+        Column("message", "string", "What was found."),
     ),
 )
 PREDICTIONS: Final = TableSchema(
@@ -203,6 +236,18 @@ TRUTH_OBJECTS: Final = TableSchema(
 
 TABLES: Final[dict[str, TableSchema]] = {
     schema.name: schema
-    for schema in (VIDEOS, BOXES, SHARDS, PREDICTIONS, LABELS, DEAD_LETTERS, LIMITS, TRUTH_HANDS, TRUTH_OBJECTS)
+    for schema in (
+        VIDEOS,
+        BOXES,
+        SHARDS,
+        SHARD_INDEX,
+        REFUSALS,
+        PREDICTIONS,
+        LABELS,
+        DEAD_LETTERS,
+        LIMITS,
+        TRUTH_HANDS,
+        TRUTH_OBJECTS,
+    )
 }
 """Every table by name."""

@@ -34,5 +34,20 @@ REJECT_REASONS: Final[dict[str, str]] = {
 }
 """Why a row is not accepted, in the order in which ``reasons`` lists them."""
 
+REFUSAL_REASONS: Final[dict[str, str]] = {
+    "empty": "a video of zero bytes",
+    "leaves_root": "a name that leaves the folder it was found in",
+    "unreadable": "a name that cannot be listed: a broken link, no UTF-8, no access",
+    "missing": "named in a list, and not there",
+    "duplicate": "the same name, or the same box, a second time",
+    "suffix": "a file that is no video by its name",
+    "malformed": "a box that breaks its format",
+    "not_finite": "a box with NaN or infinity",
+    "inverted": "a box without an inside: x1 <= x0 or y1 <= y0",
+    "outside": "a box that lies outside the image",
+    "no_video": "boxes of a video that is not there",
+}
+"""Why something was left out when a run was planned."""
+
 Stage: TypeAlias = Literal["index", "decode", "predict", "fuse", "measure", "track", "judge", "commit"]
 """Where a video can be given up."""
