@@ -56,8 +56,8 @@ class CacheOptions:
 
     Attributes:
         folder: that holds one folder per cache, on this machine.
-        resolution: stored px per px of the network's crop, at the unaugmented scale. Enlarging by the augmentation
-            (crops of 0.8 sides) asks for 1.25; at 1 these are a little softer, and the cache is two thirds as large.
+        resolution: stored px per px of the network's crop, at the unaugmented scale. Against crops cut from the full
+            images of the synthetic world at 128 px: 39.4 dB at 1 and 183 KB a sample, 41.8 dB at 1.25 and 285 KB.
         num_threads: that build it.
     """
 
