@@ -42,7 +42,7 @@ def inspect_dataset(
     """
     if out is not None:
         _require_png(out)
-    arrays = _hand_of(uri, hand_model)
+    arrays = hand_of_labels(uri, hand_model)
     dataset = open_dataset(uri, dataset_format, split, arrays)
     indices = spread_indices(len(dataset), max_samples)
     entries = iterate(dataset, indices)
@@ -73,7 +73,7 @@ def _require_png(out: Path) -> None:
         raise ConfigError(describe(what=what, expected="a folder to write to", found=str(error), fix=fix)) from error
 
 
-def _hand_of(uri: str, hand_model: Path | None) -> HandArrays | None:
+def hand_of_labels(uri: str, hand_model: Path | None) -> HandArrays | None:
     """The hand model a set's labels were made with, as far as known: the user's, or ours for sets of our making."""
     is_synthetic = any(True for _ in Store.open(uri).list(TRUTH_FOLDER, recursive=False))
     return load_hand_arrays(hand_model) if hand_model is not None or is_synthetic else None

@@ -52,7 +52,7 @@ _BRACKETS_AND_SPACE: Final = b"[] \t\r\n"
 _NUMBERS_AND_SPACE: Final = b"0123456789.eE+-NaInfity \t\r\n"
 _BRACKETS_PER_SAMPLE: Final = 2 + NUM_JOINTS + NUM_VERTICES
 _OUTER_BRACKETS: Final = 3
-_FIX: Final = "Write it with hoiray evaluate --submission."
+_FIX: Final = "Write it with hoiray submission make."
 
 
 @dataclass(frozen=True)
