@@ -88,13 +88,13 @@ def _put_crops(record: Records, labelled: LabelledHand, spec: CropSpec) -> None:
     annotated = record["annotated_hand_box_xyxy"]
     of_joints = boxes.from_points(record["joints_2d_px"]) if record["has_joints"] else annotated
     annotated = annotated if boxes.is_valid(annotated) else of_joints
+    width, height = (int(length) for length in record["image_size_wh"])
     for name, box in (("crop", of_joints), ("evaluation", annotated)):
-        crop = base_crops(box, record["object_box_xyxy"], record["image_size_wh"], spec)
-        record[f"{name}_center_px"], record[f"{name}_side_px"] = crop.centers_px, crop.sides_px
-        if not np.isfinite(crop.sides_px):
-            width, height = record["image_size_wh"]
+        if not boxes.is_valid(boxes.clip_to_image(box, width, height)):
             found = f"one with the box {np.round(box, 1).tolist()}"
             refuse_hand(labelled, f"a hand in the image of {width} x {height} px", found)
+        crop = base_crops(box, record["object_box_xyxy"], record["image_size_wh"], spec)
+        record[f"{name}_center_px"], record[f"{name}_side_px"] = crop.centers_px, crop.sides_px
 
 
 def refuse_hand(labelled: LabelledHand, expected: str, found: str) -> None:
