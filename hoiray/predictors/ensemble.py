@@ -8,8 +8,8 @@ computed anew from mean rotations and mean betas, since the mean of turned finge
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Final
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from hoiray.config.what import Ensemble
 from hoiray.datasets.augment import Views, draw_views, plain_views
 from hoiray.errors import ContractError, describe
 from hoiray.geometry.rotations import chordal_mean, geodesic_distance
-from hoiray.predictors.protocol import FloatArray, HandPredictions, HandRequest, Predictor
+from hoiray.predictors.protocol import BoolArray, FloatArray, HandPredictions, HandRequest, Predictor
 
 if TYPE_CHECKING:
     from hoiray.hand.model import HandModel
@@ -69,12 +69,13 @@ def draw_ensemble_views(ensemble: Ensemble, keys: Sequence[str]) -> Views:
     )
     plain = plain_views(count)
 
-    def interleave(first: FloatArray, others: FloatArray) -> FloatArray:
+    def interleave(first: npt.NDArray[Any], others: npt.NDArray[Any]) -> npt.NDArray[Any]:
         tail = first.shape[1:]
         both = [first[:, None], others.reshape(count, num_views - 1, *tail)]
         return np.concatenate(both, axis=1).reshape(count * num_views, *tail)
 
-    return Views(*(interleave(getattr(plain, f.name), getattr(varied, f.name)) for f in fields(Views)))
+    interleaved = {f.name: interleave(getattr(plain, f.name), getattr(varied, f.name)) for f in fields(Views)}
+    return Views(**interleaved)
 
 
 def predict_ensemble(
@@ -147,9 +148,7 @@ def concatenate_predictions(parts: Sequence[HandPredictions]) -> HandPredictions
     )
 
 
-def fuse(
-    members: HandPredictions, num_views: int, *, hand: "HandModel | None", is_right: npt.NDArray[np.bool_]
-) -> Fused:
+def fuse(members: HandPredictions, num_views: int, *, hand: "HandModel | None", is_right: BoolArray) -> Fused:
     """Average V members a hand and measure how far they disagree.
 
     Args:
@@ -168,7 +167,7 @@ def fuse(
             describe(what="members", expected=f"{num_views} a hand", found=found, fix="Pass the rows hand by hand.")
         )
     by_hand = _by_hand(members, count, num_views)
-    answered = np.isfinite(by_hand["joints_3d_m"]).all(axis=(2, 3))
+    answered: BoolArray = np.asarray(np.isfinite(by_hand["joints_3d_m"]).all(axis=(2, 3)))
     num_members = answered.sum(axis=1).astype(np.int16)
     rotations, consensus, spread_rotation = _mean_rotations(by_hand.get("rotations"), answered)
     failures = _failures(members.failures, num_views, num_members, consensus)
@@ -184,9 +183,9 @@ def fuse(
     for name, values in mean.items():
         if name not in _OF_OBJECT:
             values[failed] = np.nan
-    several = num_members >= 2
+    several: BoolArray = np.asarray(num_members >= 2)
     return Fused(
-        HandPredictions(**mean, failures=failures, object_failures=object_failures),  # type: ignore[arg-type]
+        HandPredictions(**mean, failures=failures, object_failures=object_failures),
         num_members,
         _spread(by_hand["joints_2d_px"], answered, several),
         _spread(by_hand["joints_3d_m"], answered, several),
@@ -209,7 +208,7 @@ def _by_hand(members: HandPredictions, count: int, num_views: int) -> dict[str, 
     }
 
 
-def _mean(values: FloatArray, answered: npt.NDArray[np.bool_]) -> FloatArray:
+def _mean(values: FloatArray, answered: BoolArray) -> FloatArray:
     """Average (B, V, ...) over the members that answered and are finite; NaN where there is none."""
     trailing = tuple(range(2, values.ndim))
     used = answered & np.isfinite(values).all(axis=trailing)
@@ -219,7 +218,7 @@ def _mean(values: FloatArray, answered: npt.NDArray[np.bool_]) -> FloatArray:
     return np.divide(total, number, out=np.full(total.shape, np.nan), where=number > 0)
 
 
-def _spread(values: FloatArray, answered: npt.NDArray[np.bool_], several: npt.NDArray[np.bool_]) -> FloatArray:
+def _spread(values: FloatArray, answered: BoolArray, several: BoolArray) -> FloatArray:
     """Return (B, 21) root mean square distances of joints (B, V, 21, D) to their mean; NaN with fewer than two."""
     centred = values - _mean(values, answered)[:, None]
     squared = np.where(answered[..., None], (centred**2).sum(axis=-1), 0.0).sum(axis=1)
@@ -228,7 +227,7 @@ def _spread(values: FloatArray, answered: npt.NDArray[np.bool_], several: npt.ND
 
 
 def _mean_rotations(
-    rotations: FloatArray | None, answered: npt.NDArray[np.bool_]
+    rotations: FloatArray | None, answered: BoolArray
 ) -> tuple[FloatArray | None, FloatArray, FloatArray]:
     """Return mean rotations (B, 16, 3, 3), their least consensus (B,) and the members' rms angle to them (B,)."""
     if rotations is None:
@@ -255,9 +254,7 @@ def _failures(
     return tuple(reasons)
 
 
-def _joints_of(
-    hand: "HandModel", rotations: FloatArray, betas: FloatArray, is_right: npt.NDArray[np.bool_]
-) -> FloatArray:
+def _joints_of(hand: "HandModel", rotations: FloatArray, betas: FloatArray, is_right: BoolArray) -> FloatArray:
     """Return the joints (B, 21, 3) of the mean hands about their wrists; NaN stays NaN."""
     import torch
 
@@ -267,7 +264,8 @@ def _joints_of(
         device = hand.faces(is_right=True).device
         turns, shapes, side = (tensor.to(device) for tensor in (turns, shapes, side))
         joints = hand.joints_only_from_matrices(turns[:, 0], turns[:, 1:], shapes, is_right=side)
-        return (joints - joints[:, :1]).double().cpu().numpy()
+        about_wrist: FloatArray = np.asarray((joints - joints[:, :1]).double().cpu().numpy())
+    return about_wrist
 
 
 def _mean_poses(
@@ -276,7 +274,7 @@ def _mean_poses(
     """Average object poses (B, V, 4, 4) over the members that have one."""
     if poses is None:
         return None, ()
-    solved = np.isfinite(poses).all(axis=(2, 3))
+    solved: BoolArray = np.asarray(np.isfinite(poses).all(axis=(2, 3)))
     used = np.where(solved[:, :, None, None], poses, np.nan)
     mean = chordal_mean(used[..., :3, :3], axis=1)
     fused = np.full((len(poses), 4, 4), np.nan)
@@ -295,20 +293,22 @@ def _mean_poses(
     return fused, tuple(reasons)
 
 
-def choose_side(right: Fused, left: Fused, residual_right: FloatArray, residual_left: FloatArray) -> FloatArray:
+def choose_side(right: Fused, left: Fused, residual_right: FloatArray, residual_left: FloatArray) -> BoolArray:
     """Tell which of two hypotheses about a hand's side to keep: the one whose views and whose 2D and 3D agree better.
 
     A network of right hands sees a left one mirrored under the hypothesis "left", as it was trained; under the other
     one its views disagree and its 3D does not project onto its 2D.
 
     Args:
-        right, left: the ensembles of the two hypotheses.
-        residual_right, residual_left: (B,) reprojection in box sides of each; NaN where unsolved.
+        right: the ensemble under the hypothesis "right".
+        left: that under the other one.
+        residual_right: (B,) reprojection of the first in box sides; NaN where unsolved.
+        residual_left: (B,) of the second.
 
     Returns:
         (B,) bool: True keeps the right hand. A hypothesis without an answer loses; of two alike the right one is kept.
     """
-    costs = []
+    costs: list[FloatArray] = []
     for fused, residual in ((right, residual_right), (left, residual_left)):
         spread = np.nan_to_num(fused.spread_rotation_rad, nan=0.0)
         failed = np.array([reason is not None for reason in fused.mean.failures])
@@ -317,10 +317,10 @@ def choose_side(right: Fused, left: Fused, residual_right: FloatArray, residual_
     return np.asarray(costs[0] <= costs[1])
 
 
-def merge_sides(right: Fused, left: Fused, keeps_right: npt.NDArray[np.bool_]) -> Fused:
+def merge_sides(right: Fused, left: Fused, keeps_right: BoolArray) -> Fused:
     """Take each hand from the hypothesis that is kept."""
 
-    def pick(first: FloatArray, second: FloatArray) -> FloatArray:
+    def pick(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> npt.NDArray[Any]:
         return np.where(keeps_right.reshape(-1, *(1,) * (first.ndim - 1)), first, second)
 
     def pick_texts(first: tuple[str | None, ...], second: tuple[str | None, ...]) -> tuple[str | None, ...]:
@@ -332,9 +332,9 @@ def merge_sides(right: Fused, left: Fused, keeps_right: npt.NDArray[np.bool_]) -
         if not f.name.endswith("failures") and getattr(right.mean, f.name) is not None
     }
     mean = HandPredictions(
-        **arrays,  # type: ignore[arg-type]
+        **arrays,
         failures=pick_texts(right.mean.failures, left.mean.failures),
         object_failures=pick_texts(right.mean.object_failures, left.mean.object_failures),
     )
     others = {f.name: pick(getattr(right, f.name), getattr(left, f.name)) for f in fields(Fused) if f.name != "mean"}
-    return replace(right, mean=mean, **others)
+    return Fused(mean, **others)
