@@ -1,0 +1,87 @@
+"""From the object's features to proposals for its control points (paper, section 4.3 and appendix A)."""
+
+from typing import Final, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from hoiray.config.network import ObjectDecoderConfig
+from hoiray.models.heatmaps import cell_centers
+
+NUM_CONTROL_POINTS: Final = 21
+
+LEAKY_SLOPE: Final = 0.1
+"""Of the released code's object head; the rest of it has 0.01."""
+
+
+class Proposals(NamedTuple):
+    """What every cell proposes for every control point.
+
+    Attributes:
+        points_unit: (B, R * R, 21, 2) in the unit square of the object box, float32; cells row by row.
+        confidence_logits: (B, R * R, 21) float32; their sigmoids are the confidences.
+    """
+
+    points_unit: Tensor
+    confidence_logits: Tensor
+
+
+class ObjectDecoder(nn.Module):
+    """Offsets from cell centres to control points, and how much each is to be trusted."""
+
+    def __init__(self, channels: int, config: ObjectDecoderConfig) -> None:
+        """Make the head `config.head`.
+
+        Args:
+            channels: of the region's features.
+            config: see there.
+        """
+        super().__init__()
+        self.offset_unit = config.offset_unit
+        width = config.channels
+        if config.head == "streams":
+            self.shared = nn.Sequential(*_convs(channels, width, config.shared_convolutions))
+            self.location = nn.Sequential(
+                *_convs(width, width, 1), nn.Conv2d(width, NUM_CONTROL_POINTS * 2, 3, padding=1)
+            )
+            self.confidence = nn.Sequential(
+                *_convs(width, width, 1), nn.Conv2d(width, NUM_CONTROL_POINTS, 3, padding=1)
+            )
+        else:
+            self.shared = nn.Sequential(*_pairs(channels, width, config.shared_convolutions))
+            self.location = nn.Conv2d(width, NUM_CONTROL_POINTS * 2, 1)
+            self.confidence = nn.Conv2d(width, NUM_CONTROL_POINTS, 1)
+
+    def forward(self, features: Tensor) -> Proposals:
+        """Propose control points from features (B, C, R, R) of the objects' boxes."""
+        shared = self.shared(features)
+        offsets = self.location(shared).float().flatten(2).unflatten(1, (NUM_CONTROL_POINTS, 2))  # (B, 21, 2, RR)
+        centers = grid_centers(features.shape[-1], features)
+        points = centers[:, None] + offsets.permute(0, 3, 1, 2) * self.offset_unit
+        return Proposals(points, self.confidence(shared).float().flatten(2).transpose(1, 2))
+
+
+def grid_centers(num_cells: int, like: Tensor) -> Tensor:
+    """Return the (R * R, 2) centres of the cells, x and y in the unit square, row by row."""
+    along = cell_centers(num_cells, like)
+    return torch.cartesian_prod(along, along).flip(1)
+
+
+def _convs(inputs: int, width: int, count: int) -> list[nn.Module]:
+    layers: list[nn.Module] = []
+    for index in range(count):
+        conv = nn.Conv2d(inputs if index == 0 else width, width, 3, padding=1, bias=False)
+        layers += [conv, nn.BatchNorm2d(width), nn.LeakyReLU(LEAKY_SLOPE, inplace=True)]
+    return layers
+
+
+def _pairs(inputs: int, width: int, count: int) -> list[nn.Module]:
+    """A 1x1 convolution to half the width and a 3x3 back, as often as asked for (released code)."""
+    layers: list[nn.Module] = []
+    inner = max(width // 2, 1)
+    for index in range(count):
+        narrow = nn.Conv2d(inputs if index == 0 else width, inner, 1, bias=False)
+        wide = nn.Conv2d(inner, width, 3, padding=1, bias=False)
+        layers += [narrow, nn.BatchNorm2d(inner), nn.LeakyReLU(LEAKY_SLOPE, inplace=True)]
+        layers += [wide, nn.BatchNorm2d(width), nn.LeakyReLU(LEAKY_SLOPE, inplace=True)]
+    return layers

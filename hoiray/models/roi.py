@@ -1,0 +1,81 @@
+"""Features of hand, object and their intersection, cut from the backbone's map as grids of one size.
+
+Boxes are continuous, pixel centres at integers. A cell of the map looks at pixel `first_cell_px + 4 k`, so a box's edge
+x lies at `(x - first_cell_px) / 4` on the axis of the cells' indices. Two ways lead there, and they meet:
+
+* torchvision's `aligned=True` computes `x * scale - 0.5`: it takes corner coordinates and blocks of pixels. It is given
+  `x + 2 - first_cell_px`.
+* its `aligned=False` computes `x * scale`, and stretches regions that are smaller than one cell. The released code uses
+  it with boxes as they are, which puts edges right where `first_cell_px` is 0, as it is for ResNets.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import grid_sample
+from torchvision.ops import roi_align
+
+from hoiray.config.network import RegionConfig
+from hoiray.models.backbone import STRIDE
+
+
+@dataclass(frozen=True)
+class Regions:
+    """What the decoders see.
+
+    Attributes:
+        hand: (B, C, R, R).
+        obj: (B, C, R, R).
+        intersection: (B, C, R, R) of the boxes' intersection; where that is empty, of anything.
+        meets: (B,) bool, whether the boxes share an area.
+    """
+
+    hand: Tensor
+    obj: Tensor
+    intersection: Tensor
+    meets: Tensor
+
+
+def intersection_boxes(first_xyxy: Tensor, second_xyxy: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the common part (B, 4) of boxes and whether (B,) it has an area; where not, the first box stands in."""
+    lower = torch.maximum(first_xyxy[:, :2], second_xyxy[:, :2])
+    upper = torch.minimum(first_xyxy[:, 2:], second_xyxy[:, 2:])
+    meets = (upper > lower).all(dim=1)
+    return torch.where(meets[:, None], torch.cat([lower, upper], dim=1), first_xyxy), meets
+
+
+def crop_regions(features: Tensor, boxes_xyxy: Tensor, config: RegionConfig, *, first_cell_px: float) -> Tensor:
+    """Cut one region a sample.
+
+    Args:
+        features: (B, C, H, W) of the backbone.
+        boxes_xyxy: (B, 4) px of the image, pixel centres at integers.
+        config: grid and sampling.
+        first_cell_px: where cell 0 of the map looks.
+
+    Returns:
+        (B, C, R, R); zeros where a region leaves the map by more than one cell.
+    """
+    if config.sampling == "cell_centers":
+        return _at_cell_centers(features, boxes_xyxy, config.cells, first_cell_px)
+    shift = 0.5 * STRIDE - first_cell_px if config.aligned else 0.0
+    rows = torch.arange(len(boxes_xyxy), dtype=features.dtype, device=features.device)
+    rois = torch.cat([rows[:, None], boxes_xyxy.to(features.dtype) + shift], dim=1)
+    samples = config.samples_per_cell or -1
+    size = (config.cells, config.cells)
+    out: Tensor = roi_align(features, rois, size, 1.0 / STRIDE, sampling_ratio=samples, aligned=config.aligned)
+    return out
+
+
+def _at_cell_centers(features: Tensor, boxes_xyxy: Tensor, num_cells: int, first_cell_px: float) -> Tensor:
+    """Sample once at the centre of every cell."""
+    steps = (torch.arange(num_cells, dtype=torch.float32, device=features.device) + 0.5) / num_cells
+    corners = (boxes_xyxy.float() - first_cell_px) / STRIDE  # in cells of the map
+    along = corners[:, None, :2] + steps[None, :, None] * (corners[:, None, 2:] - corners[:, None, :2])  # (B, R, 2)
+    height, width = features.shape[-2:]
+    sizes = torch.tensor([width, height], dtype=torch.float32, device=features.device)
+    along = (2.0 * along + 1.0) / sizes - 1.0  # grid_sample's unit: -1 and 1 are the outer edges of the map
+    shape = (len(along), num_cells, num_cells)
+    grid = torch.stack([along[:, None, :, 0].expand(shape), along[:, :, None, 1].expand(shape)], dim=-1)
+    return grid_sample(features, grid.to(features.dtype), mode="bilinear", padding_mode="zeros", align_corners=False)
