@@ -215,7 +215,8 @@ def _mean(values: FloatArray, answered: BoolArray) -> FloatArray:
     shape = (*used.shape, *(1,) * len(trailing))
     total = np.where(used.reshape(shape), values, 0.0).sum(axis=1)
     number = used.sum(axis=1).reshape(-1, *(1,) * len(trailing))
-    return np.divide(total, number, out=np.full(total.shape, np.nan), where=number > 0)
+    mean: FloatArray = np.divide(total, number, out=np.full(total.shape, np.nan), where=number > 0)
+    return mean
 
 
 def _spread(values: FloatArray, answered: BoolArray, several: BoolArray) -> FloatArray:
