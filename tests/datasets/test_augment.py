@@ -1,13 +1,13 @@
 import numpy as np
 
 from hoiray.config.what import Augmentation
-from hoiray.datasets.augment import draw_views, plain_views, reach_sides
+from hoiray.datasets.augment import Views, draw_views, plain_views, reach_sides
 
 PAPER, RELEASED = Augmentation(), Augmentation.released()
 COUNT = 2000
 
 
-def draw(augmentation: Augmentation = PAPER, *, epoch: int = 0, count: int = COUNT, seed: int = 0):  # type: ignore[no-untyped-def]
+def draw(augmentation: Augmentation = PAPER, *, epoch: int = 0, count: int = COUNT, seed: int = 0) -> Views:
     return draw_views(augmentation, seed=seed, epochs=[epoch] * count, indices=range(count))
 
 

@@ -94,7 +94,7 @@ def test_an_annotated_box_is_the_hands_in_an_evaluation_only() -> None:
 
 
 def test_a_cell_shows_the_object_where_the_mask_has_its_centre() -> None:
-    records, targets, A, _ = turned()
+    _, targets, A, _ = turned()
     dataset = memory.make_dataset(COUNT)
     places = cell_places(A, targets.object_boxes_xyxy, SPEC.roi_cells)
     for i in range(COUNT):

@@ -138,8 +138,8 @@ def test_what_cannot_be_used_is_refused_by_name() -> None:
     assert joints is not None
     for hand, reason in (
         (replace(labelled.hand, is_right=None), "unknown side"),
-        (replace(labelled.hand, joints_3d=joints - [0, 0, 2]), "in front of the camera"),
-        (replace(labelled.hand, joints_3d=joints + [3, 0, 0]), "in the image"),
+        (replace(labelled.hand, joints_3d=joints - np.array([0, 0, 2.0])), "in front of the camera"),
+        (replace(labelled.hand, joints_3d=joints + np.array([3.0, 0, 0])), "in the image"),
     ):
         with pytest.raises(InputError, match=reason) as caught:
             record_of(replace(labelled, hand=hand))

@@ -21,12 +21,13 @@ SPEC = CropSpec(64)
 
 
 def damaged() -> memory.MemoryDataset:
-    """Four images: one without a hand, one with a hand in the dark of another image, two good ones."""
+    """Four images: one without a hand, one with a hand beside the image, two good ones."""
     dataset = memory.make_dataset()
     hand = dataset.samples[2].hands[0]
     assert hand.joints_3d is not None
     dataset.samples[1] = replace(dataset.samples[1], hands=())
-    dataset.samples[2] = replace(dataset.samples[2], hands=(replace(hand, joints_3d=hand.joints_3d + [3, 0, 0]),))
+    beside = replace(hand, joints_3d=hand.joints_3d + np.array([3.0, 0, 0]))
+    dataset.samples[2] = replace(dataset.samples[2], hands=(beside,))
     return dataset
 
 
