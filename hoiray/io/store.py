@@ -268,3 +268,16 @@ class Store:
             fix = f"Names that end in {PARTIAL_SUFFIX} are files that are being written: choose another."
             raise InputError(describe(what=f"key {key!r}", expected="a finished file", found="a partial one", fix=fix))
         return key
+
+
+def open_uri(uri: str) -> tuple[Store, str]:
+    """Return the store of a file's folder, and the file's key in it.
+
+    Raises:
+        ConfigError: it is no location of a file.
+    """
+    folder, slash, name = uri.rpartition("/")
+    if not name or folder.endswith(":/"):
+        what, fix = f"location {redacted(uri)!r}", "Name a file."
+        raise ConfigError(describe(what=what, expected="a folder and a file", found="no file", fix=fix))
+    return Store.open(folder or (slash or ".")), name

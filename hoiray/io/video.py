@@ -1,12 +1,15 @@
 """Video files: what the decoders of this machine can really read."""
 
 import importlib.util
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from hoiray.errors import InputError, describe
 
 PROBE_NUM_FRAMES = 12
 PROBE_SIZE_PX = (64, 96)
@@ -42,6 +45,50 @@ def probe_codecs(folder: Path) -> list[CodecProbe]:
             continue
         probes += [_probe_decoder(codec, name, decode, path) for name, decode in _decoders().items()]
     return probes
+
+
+@dataclass(frozen=True)
+class ContainerFacts:
+    """What the head of a video file says of itself; it may be wrong.
+
+    Attributes:
+        num_frames: counted by the container, or its duration times its rate; None where it says neither.
+        frame_rate_hz: mean rate; None where it says none.
+        width_px, height_px: as encoded, before any rotation.
+    """
+
+    num_frames: int | None
+    frame_rate_hz: float | None
+    width_px: int
+    height_px: int
+
+
+def container_facts(source: io.RawIOBase, *, name: str) -> ContainerFacts:
+    """Read the head of a video file; only a few blocks of a large one are read.
+
+    Args:
+        source: the file, seekable.
+        name: what messages call it.
+
+    Raises:
+        InputError: it is no video file.
+    """
+    import av
+
+    try:
+        with av.open(source) as container:
+            stream = container.streams.video[0]
+            rate = float(stream.average_rate) if stream.average_rate else None
+            if stream.duration is not None and stream.time_base is not None:
+                duration_s: float | None = float(stream.duration * stream.time_base)
+            else:
+                duration_s = None if container.duration is None else container.duration / av.time_base
+            guess = None if rate is None or duration_s is None else round(duration_s * rate)
+            num_frames = stream.frames or guess
+            return ContainerFacts(num_frames or None, rate, stream.codec_context.width, stream.codec_context.height)
+    except (av.FFmpegError, IndexError, ValueError, OverflowError) as error:
+        found, fix = f"{type(error).__name__}: {error}", "The file is truncated, damaged or no video."
+        raise InputError(describe(what=name, expected="a video file", found=found, fix=fix)) from error
 
 
 def _decoders() -> dict[str, Callable[[Path], np.ndarray]]:

@@ -1,0 +1,1 @@
+"""The verbs: one a file, table in, table out, without Ray."""
