@@ -25,6 +25,8 @@ config_app = typer.Typer(
     help="Check and show run files (what to do) and cluster files (where).", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(config_app, name="config")
+dead_app = typer.Typer(help="The videos a run gave up.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(dead_app, name="dead")
 
 Overrides = Annotated[
     list[str] | None,
@@ -137,6 +139,121 @@ def inspect_command(
         labels_only=labels_only,
     )
     raise typer.Exit(status)
+
+
+RunFolder = Annotated[str, typer.Argument(metavar="RUN", help="The run's folder, local or s3://.")]
+PlanFolder = Annotated[str | None, typer.Option("--plan", help="Its plan; default: plan/ in the run's folder.")]
+PredictId = Annotated[str | None, typer.Option(help="Which predictions; default: the only ones.")]
+
+
+@app.command("index")
+def index_command(
+    videos: Annotated[
+        str, typer.Argument(help="Folder, s3:// prefix, glob, list file (.txt) or Something-Something root.")
+    ],
+    out: Annotated[str, typer.Option(help="Folder of the plan, such as RUN/plan; local or s3://.")],
+    boxes: Annotated[str | None, typer.Option(help="Boxes of hands and objects: a file or a folder of files.")] = None,
+    box_format: Annotated[str | None, typer.Option(help="something_else, coco or parquet.")] = None,
+    sample_rate_hz: Annotated[float | None, typer.Option(help="Frames a second to label; default: all.")] = None,
+    target_frames: Annotated[int, typer.Option(help="Frames a shard aims at.")] = 4096,
+    max_video_frames: Annotated[int, typer.Option(help="Longer videos are cut into segments.")] = 16384,
+    probe: Annotated[
+        str, typer.Option(help="Open videos for their length: none, long (those that look it), all.")
+    ] = "long",
+    bytes_per_frame: Annotated[
+        float, typer.Option(help="To estimate lengths of videos that are not opened.", min=1.0)
+    ] = 2500.0,
+    update: Annotated[
+        bool, typer.Option("--update", help="Plan anew; shards that did not change keep their results.")
+    ] = False,
+) -> None:
+    """Find videos and their boxes, and write the plan of a run."""
+    from hoiray.cli.index import run_index
+
+    status = run_index(
+        videos=videos,
+        out=out,
+        boxes=boxes,
+        box_format=box_format,
+        sample_rate_hz=sample_rate_hz,
+        target_frames=target_frames,
+        max_video_frames=max_video_frames,
+        probe=probe,
+        bytes_per_frame=bytes_per_frame,
+        update=update,
+    )
+    raise typer.Exit(status)
+
+
+@app.command("status")
+def status_command(
+    run: RunFolder,
+    plan: PlanFolder = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Say how far a run is, from its folder alone. Exit status 3 while shards are pending."""
+    from hoiray.cli.status import show_status
+
+    raise typer.Exit(show_status(run, plan, as_json=as_json))
+
+
+@app.command("verify")
+def verify_command(run: RunFolder, plan: PlanFolder = None) -> None:
+    """Check every digest, row count and schema of a run. Exit status 1 where something is damaged."""
+    from hoiray.cli.verify import verify_run
+
+    raise typer.Exit(verify_run(run, plan))
+
+
+@app.command("snapshot")
+def snapshot_command(
+    run: RunFolder,
+    plan: PlanFolder = None,
+    table: Annotated[str | None, typer.Option(help="labels/ID or predictions/ID; default: the only labels.")] = None,
+    partial: Annotated[bool, typer.Option("--partial", help="List what there is while shards are missing.")] = False,
+) -> None:
+    """Write an immutable list of what is committed, for training."""
+    from hoiray.cli.snapshot import take_snapshot
+
+    raise typer.Exit(take_snapshot(run, plan, table, partial=partial))
+
+
+@app.command("gc")
+def gc_command(
+    run: RunFolder,
+    delete: Annotated[bool, typer.Option("--delete", help="Delete it; without, it is only listed.")] = False,
+    min_age_h: Annotated[float, typer.Option(help="Leave younger objects alone (hours).", min=0.0)] = 24.0,
+) -> None:
+    """List what a run's folder holds that nothing needs."""
+    from hoiray.cli.gc import collect_garbage
+
+    raise typer.Exit(collect_garbage(run, delete=delete, min_age_h=min_age_h))
+
+
+@dead_app.command("list")
+def dead_list(
+    run: RunFolder,
+    plan: PlanFolder = None,
+    predict_id: PredictId = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+) -> None:
+    """List the videos a run gave up, with reasons."""
+    from hoiray.cli.dead import list_dead_videos
+
+    raise typer.Exit(list_dead_videos(run, plan, predict_id, as_json=as_json))
+
+
+@dead_app.command("retry")
+def dead_retry(
+    run: RunFolder,
+    plan: PlanFolder = None,
+    predict_id: PredictId = None,
+    video: Annotated[str | None, typer.Option(help="Only the shard of this video.")] = None,
+) -> None:
+    """Make the shards of dead videos pending again."""
+    from hoiray.cli.dead import retry_dead_videos
+
+    raise typer.Exit(retry_dead_videos(run, plan, predict_id, video))
 
 
 @config_app.command("check")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from hoiray.errors import ConfigError, InputError, describe
-from hoiray.io.objects import ObjectInfo, OnUnreadable
+from hoiray.io.objects import MissingFileError, ObjectInfo, OnUnreadable
 
 PARTIAL_SUFFIX: Final = ".partial"
 """Ends the name of a file that is being written; listings leave such files out."""
@@ -203,9 +203,9 @@ class LocalBackend:
         return InputError(describe(what=self._name(prefix), expected="a folder to list", found=found, fix=fix))
 
 
-def missing(name: str) -> InputError:
+def missing(name: str) -> MissingFileError:
     """Return the error of an object that is not there."""
-    return InputError(describe(what=name, expected="a file", found="nothing there", fix="Restore it."))
+    return MissingFileError(describe(what=name, expected="a file", found="nothing there", fix="Restore it."))
 
 
 def changed(name: str, expected: str, found: str) -> InputError:

@@ -4,6 +4,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from hoiray.errors import InputError
+
+
+class MissingFileError(InputError):
+    """Nothing is there under that name."""
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectInfo:

@@ -14,7 +14,7 @@ from pyarrow import fs
 
 from hoiray.errors import ConfigError, ContractError, InputError, describe
 from hoiray.io.local_backend import PARTIAL_SUFFIX, LocalBackend, missing
-from hoiray.io.objects import Backend, ObjectInfo, OnUnreadable
+from hoiray.io.objects import Backend, MissingFileError, ObjectInfo, OnUnreadable
 from hoiray.io.ranged import RangedReader
 from hoiray.io.s3_backend import PutMode, S3Backend, choose_put_mode
 from hoiray.io.secrets import redacted
@@ -113,6 +113,17 @@ class Store:
             found = f"sha256 {found} in {len(data)} bytes"
             raise ContractError(describe(what=self.url(key), expected=expected, found=found, fix=fix))
         return data
+
+    def read_if_there(self, key: str) -> bytes | None:
+        """Read a whole file in one request, None where there is none.
+
+        Raises:
+            InputError: it cannot be read.
+        """
+        try:
+            return self._backend.read(self._checked(key))
+        except MissingFileError:
+            return None
 
     def read_range(self, key: str, start: int, end: int, *, etag: str | None = None) -> bytes:
         """Read the bytes [start, end) of a file.
