@@ -22,7 +22,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from hoiray.config.base import Fraction, NonNegative, Positive, Uri, WhatConfig, cross_field_error
+from hoiray.config.base import Count, Fraction, NonNegative, Positive, Uri, WhatConfig, cross_field_error
 from hoiray.config.what import LossWeights
 from hoiray.errors import ConfigError, describe
 
@@ -170,8 +170,8 @@ class HandDecoderConfig(WhatConfig):
     num_pca: int = Field(default=30, ge=1, le=45, description="pca: components of the finger pose.")
     initial_pose: Literal["none", "flat", "mean"] = Field(
         default="none",
-        description="Pose of the untrained network. none: whatever the random layer says (paper, code); flat, mean: that"
-        " hand exactly, by a constant added to the last layer, whose weights begin near zero.",
+        description="Pose of the untrained network. none: whatever the random layer says (paper, code); flat, mean:"
+        " that hand exactly, by a constant added to the last layer, whose weights begin near zero.",
     )
     joint_features: int = Field(
         default=0,
@@ -206,8 +206,8 @@ class ObjectDecoderConfig(WhatConfig):
 
     head: Literal["streams", "single"] = Field(
         default="streams",
-        description="streams: shared convolutions, then two for location and two for confidence (text); single: pairs of"
-        " a 1x1 and a 3x3 convolution, then one 1x1 to 63 channels (released code).",
+        description="streams: shared convolutions, then two for location and two for confidence (text); single: pairs"
+        " of a 1x1 and a 3x3 convolution, then one 1x1 to 63 channels (released code).",
     )
     channels: Channels = Field(default=256, description="Width of the convolutions (paper, Table 6: 256).")
     shared_convolutions: int = Field(
@@ -264,11 +264,33 @@ class LossConfig(WhatConfig):
     )
     unsupervised: Literal["batch", "supervised"] = Field(
         default="batch",
-        description="What a loss is averaged over where some samples lack its truth. batch: all samples, as Eq. 8 reads,"
-        " so that the weight of a sample never depends on its neighbours; supervised: those that have it (released code:"
-        " x B / sum of the mask).",
+        description="What a loss is averaged over where some samples lack its truth. batch: all samples, as Eq. 8"
+        " reads, so that a sample's weight never depends on its neighbours; supervised: those that have it (released"
+        " code: x B / sum of the mask).",
     )
     weights: NetworkLossWeights = Field(default=NetworkLossWeights(), description="Weights of the losses.")
+
+
+class PnpConfig(WhatConfig):
+    """From proposals of control points to the object's pose, as the released code does it."""
+
+    num_proposals: int = Field(
+        default=10, ge=1, le=256, description="Most confident proposals taken of each control point (paper and code)."
+    )
+    min_confidence: Fraction = Field(
+        default=0.5,
+        description="Proposals of lower confidence are not used (code: 0.5; with decay 1 within 0.69 sides).",
+    )
+    min_pairs: int = Field(default=6, ge=4, description="Fewer proposals than this are a failure (code: 6).")
+    max_error_crop_sides: Positive = Field(
+        default=8.0 / 512.0,
+        le=1.0,
+        description="Largest reprojection error of an inlier, in sides of the crop. The code has OpenCV's 8 px in a"
+        " crop of 512 px; in px it would be four times as lax in a crop of 128.",
+    )
+    max_iterations: Count = Field(default=100, description="Of RANSAC (OpenCV's default, and so the code's).")
+    success_probability: float = Field(default=0.99, gt=0.0, lt=1.0, description="Of RANSAC (OpenCV's default).")
+    refines: bool = Field(default=False, description="Levenberg-Marquardt on the inliers after EPnP; false: code.")
 
 
 class NetworkConfig(WhatConfig):
@@ -284,6 +306,7 @@ class NetworkConfig(WhatConfig):
     hand: HandDecoderConfig = Field(default=HandDecoderConfig(), description="The hand's decoder.")
     obj: ObjectDecoderConfig = Field(default=ObjectDecoderConfig(), description="The object's decoder.")
     losses: LossConfig = Field(default=LossConfig(), description="What is compared, and how.")
+    pnp: PnpConfig = Field(default=PnpConfig(), description="From proposals to the object's pose.")
     batch_norm_momentum: Fraction = Field(
         default=0.1, gt=0.0, description="Weight of the newest batch in the running statistics."
     )
@@ -360,6 +383,8 @@ def _light(name: str, backbone: BackboneConfig, channels: int) -> NetworkConfig:
             unsupervised="supervised",
             weights=NetworkLossWeights(heatmaps=1.0, depth=10.0, vertices=0.0),
         ),
+        # with confidence_decay 8 a confidence of 0.2 is an error of 0.2 box sides
+        pnp=PnpConfig(min_confidence=0.2, refines=True),
     )
 
 
@@ -369,9 +394,7 @@ def _small() -> NetworkConfig:
 
 
 def _nano() -> NetworkConfig:
-    backbone = BackboneConfig(
-        kind="convnet", image_normalisation="imagenet", pyramid_channels=64, pyramid_smoothing=False
-    )
+    backbone = BackboneConfig(kind="convnet", widths=(32, 64, 96, 96), pyramid_channels=64, pyramid_smoothing=False)
     return _light("nano", backbone, channels=64)
 
 

@@ -14,6 +14,8 @@ from torch.nn.functional import interpolate
 
 from hoiray.config.network import BackboneConfig
 from hoiray.models.layers import BasicBlock, conv_norm_act
+from hoiray.models.pretrained import load_trunk_weights
+from hoiray.models.trunks import EfficientNetLite0Trunk, ResNetTrunk
 
 STRIDE: Final = 4
 """Pixels from cell to cell of a backbone's map."""
@@ -98,8 +100,12 @@ class Backbone(nn.Module):
         first_cell_px: where in the image cell 0 of the map looks, px with centres at integers.
     """
 
-    def __init__(self, config: BackboneConfig) -> None:
+    def __init__(self, config: BackboneConfig, *, loads_weights: bool = True) -> None:
         """Make a backbone of random weights, or of the file the configuration names.
+
+        Args:
+            config: see there.
+            loads_weights: read `config.weights_uri`; False where all weights come from elsewhere anyway.
 
         Raises:
             ConfigError: the weights file is not there, or is no local one.
@@ -107,6 +113,8 @@ class Backbone(nn.Module):
         """
         super().__init__()
         self.trunk = _trunk(config)
+        if loads_weights and config.weights_uri is not None:
+            load_trunk_weights(self.trunk, config.weights_uri, allows_partial=config.allows_partial_weights)
         self.pyramid = Pyramid(self.trunk.channels, config)
         self.channels = config.pyramid_channels
         self.first_cell_px = 0.0
@@ -132,9 +140,11 @@ class Backbone(nn.Module):
         return out
 
 
-def _trunk(config: BackboneConfig) -> ConvTrunk:
+def _trunk(config: BackboneConfig) -> ConvTrunk | ResNetTrunk | EfficientNetLite0Trunk:
     match config.kind:
         case "convnet":
             return ConvTrunk(config)
-        case _:
-            raise NotImplementedError
+        case "efficientnet_lite0":
+            return EfficientNetLite0Trunk()
+        case "resnet18" | "resnet50":
+            return ResNetTrunk(config.kind, config.activation)

@@ -11,7 +11,7 @@ def cell_centers(num_cells: int, like: Tensor) -> Tensor:
 
 def normalised(logits: Tensor) -> Tensor:
     """Softmax over the cells of (B, J, R, R), in float32."""
-    return torch.softmax(logits.float().flatten(2), dim=-1).unflatten(2, logits.shape[-2:])
+    return torch.softmax(logits.float().flatten(2), dim=-1).reshape(logits.shape)
 
 
 def expected_points(heatmaps: Tensor) -> Tensor:

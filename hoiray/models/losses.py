@@ -32,8 +32,8 @@ Distance = Callable[[Tensor, Tensor], Tensor]
 class _TrueHand:
     """Truth in the form the losses compare: joints and vertices of the parameters where there are any.
 
-    Recomputed, so that one set of finger tips holds whatever data set a sample comes from; where a data set knows joints
-    only, they are its own.
+    Recomputed, so that one set of finger tips holds whatever data set a sample comes from; where a data set knows
+    joints only, they are its own.
     """
 
     joints_3d_m: Tensor

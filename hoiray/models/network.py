@@ -66,12 +66,13 @@ class HandObjectNetwork(nn.Module):
         hand: the hand model; its arrays are no weights and are not saved with them.
     """
 
-    def __init__(self, config: NetworkConfig, hand: HandModel) -> None:
+    def __init__(self, config: NetworkConfig, hand: HandModel, *, loads_weights: bool = True) -> None:
         """Build a network of random weights (or of `config.backbone.weights_uri`, underneath).
 
         Args:
             config: see :func:`hoiray.config.network.network_preset`.
             hand: float32; rotations are absolute, so its `flat_hand_mean` plays no part.
+            loads_weights: read `config.backbone.weights_uri`; False where a checkpoint brings all weights.
 
         Raises:
             ContractError: the hand model is not float32, or pre-trained weights do not fit.
@@ -84,7 +85,7 @@ class HandObjectNetwork(nn.Module):
             raise ContractError(describe(what="hand model of the network", expected="float32", found=found, fix=fix))
         self.config = config
         self.hand = hand
-        self.backbone = Backbone(config.backbone)
+        self.backbone = Backbone(config.backbone, loads_weights=loads_weights)
         width, queries = self.backbone.channels, config.reasoning.queries
         asks = {"hand": queries in {"hand", "hand_object"}, "object": queries in {"object", "hand_object"}}
         self.hand_reasoning = ContextualReasoning(width, config.reasoning) if asks["hand"] else None
@@ -147,11 +148,12 @@ class HandObjectNetwork(nn.Module):
     def _regions(self, inputs: NetworkInput) -> Regions:
         features = self.backbone(inputs.images)
         common, meets = intersection_boxes(inputs.hand_boxes_xyxy, inputs.object_boxes_xyxy)
-        hand, obj, intersection = (
-            crop_regions(features, boxes, self.config.regions, first_cell_px=self.backbone.first_cell_px)
-            for boxes in (inputs.hand_boxes_xyxy, inputs.object_boxes_xyxy, common)
-        )
-        return Regions(hand, obj, intersection, meets)
+        boxes = [inputs.hand_boxes_xyxy, inputs.object_boxes_xyxy]
+        if self.hand_reasoning is not None or self.object_reasoning is not None:
+            boxes.append(common)
+        first_cell_px = self.backbone.first_cell_px
+        cut = [crop_regions(features, box, self.config.regions, first_cell_px=first_cell_px) for box in boxes]
+        return Regions(cut[0], cut[1], cut[-1], meets)
 
     def _hand_features(self, regions: Regions, wants_attention: bool) -> Reasoned:
         if self.hand_reasoning is None:

@@ -39,6 +39,8 @@ class ObjectDecoder(nn.Module):
         super().__init__()
         self.offset_unit = config.offset_unit
         width = config.channels
+        self.location: nn.Module
+        self.confidence: nn.Module
         if config.head == "streams":
             self.shared = nn.Sequential(*_convs(channels, width, config.shared_convolutions))
             self.location = nn.Sequential(
@@ -55,7 +57,7 @@ class ObjectDecoder(nn.Module):
     def forward(self, features: Tensor) -> Proposals:
         """Propose control points from features (B, C, R, R) of the objects' boxes."""
         shared = self.shared(features)
-        offsets = self.location(shared).float().flatten(2).unflatten(1, (NUM_CONTROL_POINTS, 2))  # (B, 21, 2, RR)
+        offsets = self.location(shared).float().reshape(len(features), NUM_CONTROL_POINTS, 2, -1)
         centers = grid_centers(features.shape[-1], features)
         points = centers[:, None] + offsets.permute(0, 3, 1, 2) * self.offset_unit
         return Proposals(points, self.confidence(shared).float().flatten(2).transpose(1, 2))

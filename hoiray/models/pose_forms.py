@@ -58,10 +58,10 @@ class PoseForm(nn.Module):
         values = raw.float() + self._start
         match self.kind:
             case "axis_angle":
-                return axis_angle_to_matrix(values.unflatten(-1, (NUM_ROTATIONS, 3)))
+                return axis_angle_to_matrix(values.reshape(-1, NUM_ROTATIONS, 3))
             case "six_d":
-                return sixd_to_matrix(values.unflatten(-1, (NUM_ROTATIONS, 6)))
+                return sixd_to_matrix(values.reshape(-1, NUM_ROTATIONS, 6))
             case "pca":
                 fingers = self._mean + values[:, 6:] @ self._components
                 wrist = sixd_to_matrix(values[:, :6])
-                return torch.cat([wrist[:, None], axis_angle_to_matrix(fingers.unflatten(-1, (15, 3)))], dim=1)
+                return torch.cat([wrist[:, None], axis_angle_to_matrix(fingers.reshape(-1, 15, 3))], dim=1)

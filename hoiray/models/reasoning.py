@@ -62,7 +62,7 @@ class CrossAttention(nn.Module):
 
     def _split(self, tokens: Tensor) -> Tensor:
         """(B, N, C) to (B, heads, N, C / heads)."""
-        return tokens.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+        return tokens.reshape(*tokens.shape[:2], self.num_heads, -1).transpose(1, 2)
 
     def _map(self, query: Tensor, key: Tensor) -> Tensor:
         scores = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
@@ -93,4 +93,4 @@ class ContextualReasoning(nn.Module):
         attention: Tensor | None = None
         for layer in self.layers:
             tokens, attention = layer(tokens, context, meets, wants_map=wants_map)
-        return Reasoned(tokens.transpose(1, 2).unflatten(2, query.shape[-2:]), attention)
+        return Reasoned(tokens.transpose(1, 2).reshape(query.shape), attention)

@@ -27,7 +27,7 @@ class Regions:
     Attributes:
         hand: (B, C, R, R).
         obj: (B, C, R, R).
-        intersection: (B, C, R, R) of the boxes' intersection; where that is empty, of anything.
+        intersection: (B, C, R, R) of the boxes' intersection; where that is empty or nobody attends to it, of anything.
         meets: (B,) bool, whether the boxes share an area.
     """
 
@@ -55,7 +55,7 @@ def crop_regions(features: Tensor, boxes_xyxy: Tensor, config: RegionConfig, *, 
         first_cell_px: where cell 0 of the map looks.
 
     Returns:
-        (B, C, R, R); zeros where a region leaves the map by more than one cell.
+        (B, C, R, R), channels last in memory; zeros where a region leaves the map by more than one cell.
     """
     if config.sampling == "cell_centers":
         return _at_cell_centers(features, boxes_xyxy, config.cells, first_cell_px)
@@ -65,7 +65,7 @@ def crop_regions(features: Tensor, boxes_xyxy: Tensor, config: RegionConfig, *, 
     samples = config.samples_per_cell or -1
     size = (config.cells, config.cells)
     out: Tensor = roi_align(features, rois, size, 1.0 / STRIDE, sampling_ratio=samples, aligned=config.aligned)
-    return out
+    return out.contiguous(memory_format=torch.channels_last)
 
 
 def _at_cell_centers(features: Tensor, boxes_xyxy: Tensor, num_cells: int, first_cell_px: float) -> Tensor:
@@ -78,4 +78,5 @@ def _at_cell_centers(features: Tensor, boxes_xyxy: Tensor, num_cells: int, first
     along = (2.0 * along + 1.0) / sizes - 1.0  # grid_sample's unit: -1 and 1 are the outer edges of the map
     shape = (len(along), num_cells, num_cells)
     grid = torch.stack([along[:, None, :, 0].expand(shape), along[:, :, None, 1].expand(shape)], dim=-1)
-    return grid_sample(features, grid.to(features.dtype), mode="bilinear", padding_mode="zeros", align_corners=False)
+    out = grid_sample(features, grid.to(features.dtype), mode="bilinear", padding_mode="zeros", align_corners=False)
+    return out.contiguous(memory_format=torch.channels_last)
