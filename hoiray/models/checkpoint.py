@@ -33,6 +33,9 @@ FORMAT_VERSION: Final = 1
 
 Storage = Literal["float32", "float16"]
 
+_TEXT_KEY: Final = "hoiray"
+"""The one entry of safetensors' metadata, JSON with sorted keys: several entries would be written in random order."""
+
 _DIGEST: Final = "sha256"
 _KEYS: Final = ("format", "format_version", "hoiray_version", "network", "hand_digest", "tip_set", "notes", _DIGEST)
 _HAND_ARRAYS: Final = (
@@ -105,7 +108,8 @@ def pack_checkpoint(
         "tip_set": network.hand.tip_set,
         "notes": json.dumps(dict(notes or {}), sort_keys=True, allow_nan=False),
     }
-    return bytes(save(tensors, metadata={**text, _DIGEST: _content_digest(tensors, text)}))
+    signed = {**text, _DIGEST: _content_digest(tensors, text)}
+    return bytes(save(tensors, metadata={_TEXT_KEY: json.dumps(signed, sort_keys=True)}))
 
 
 def unpack_checkpoint(data: bytes, hand: HandModel, *, source: str) -> tuple[HandObjectNetwork, CheckpointInfo]:
@@ -189,7 +193,7 @@ def _stored(name: str, value: Tensor, storage: Storage) -> Tensor:
 
 
 def _content_digest(tensors: Mapping[str, Tensor], text: Mapping[str, str]) -> str:
-    digest = hashlib.sha256(json.dumps(dict(sorted(text.items()))).encode())
+    digest = hashlib.sha256(json.dumps(dict(text), sort_keys=True).encode())
     for name in sorted(tensors):
         values = tensors[name].contiguous().numpy()
         digest.update(f"{name} {values.dtype.str} {values.shape}\n".encode())
@@ -204,12 +208,14 @@ def _parsed(data: bytes, source: str) -> tuple[dict[str, Tensor], dict[str, str]
     try:
         tensors = load(data)
         length = int.from_bytes(data[:8], "little")
-        text = json.loads(data[8 : 8 + length]).get("__metadata__", {})
+        metadata = json.loads(data[8 : 8 + length]).get("__metadata__", {})
+        text = json.loads(metadata.get(_TEXT_KEY, "{}"))
     except (SafetensorError, ValueError, KeyError) as error:
         found = f"{len(data)} bytes that are none ({type(error).__name__}: {error})"
         fix = "It is cut short or of another program: copy it again, or name a file that hoiray train wrote."
         raise ContractError(describe(what=source, expected="a checkpoint", found=found, fix=fix)) from error
-    return tensors, text
+    is_text = isinstance(text, dict) and all(isinstance(value, str) for value in text.values())
+    return tensors, text if is_text else {}
 
 
 def _info(tensors: Mapping[str, Tensor], text: Mapping[str, str], source: str) -> CheckpointInfo:
