@@ -102,7 +102,7 @@ def _blurred(crops: "Tensor", views: Views) -> "Tensor":
     planes = torch.nn.functional.conv2d(planes, weights[:, None, None, :], groups=len(weights))
     planes = torch.nn.functional.conv2d(planes, weights[:, None, :, None], groups=len(weights))
     blurred = crops.clone()
-    blurred[rows] = planes[0].unflatten(0, (len(rows), 3)).permute(0, 2, 3, 1)
+    blurred[rows] = planes[0].reshape(len(rows), 3, *planes.shape[2:]).permute(0, 2, 3, 1)
     return blurred
 
 
