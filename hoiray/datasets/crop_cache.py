@@ -16,7 +16,7 @@ import os
 import shutil
 import socket
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -264,14 +264,11 @@ class _Builder:
             shutil.rmtree(partial, ignore_errors=True)
 
     def _write_part(self, part: int, folder: Path) -> None:
-        places = self.places[part * self.entries_per_part : (part + 1) * self.entries_per_part]
-        hands, dead = scan_entries(self.sources, places, self.spec, needs_joints=self.needs_joints)
-        images = images_of(self.sources, hands)
         kept: list[ScannedHand] = []
+        dead: list[DeadLetter] = []
         mask_places: list[tuple[int, ...]] = []
-        offset = 0
         with (folder / _CROPS).open("wb") as crops, (folder / _MASKS).open("wb") as masks:
-            for position, hand in enumerate(hands):
+            for hand, images, position in self._hands_of(part, dead):
                 try:
                     crop, mask = self._cut(images, position), _mask_of(images, position)
                 except InputError as error:
@@ -280,8 +277,8 @@ class _Builder:
                 hand.record["is_object_supervised"] &= mask is not None
                 bits = b"" if mask is None else np.packbits(mask.mask).tobytes()
                 place = (0, 0, _NO_MASK, 0) if mask is None else (*mask.corner_xy, *mask.mask.shape[::-1])
-                mask_places.append((offset, *place))
-                offset += masks.write(bits)
+                mask_places.append((masks.tell(), *place))
+                masks.write(bits)
                 crops.write(crop.tobytes())
                 kept.append(hand)
         np.save(folder / _RECORDS, concatenate_records([hand.record for hand in kept]))
@@ -292,6 +289,15 @@ class _Builder:
             "dead_letters": [[letter.key, letter.stage, letter.reason] for letter in dead],
         }
         (folder / _TEXTS).write_text(json.dumps(texts))
+
+    def _hands_of(self, part: int, dead: list[DeadLetter]) -> Iterator[tuple[ScannedHand, FullImages, int]]:
+        """Yield a part's usable hands with their images, image by image; `dead` grows by what cannot be used."""
+        for place in self.places[part * self.entries_per_part : (part + 1) * self.entries_per_part]:
+            hands, unusable = scan_entries(self.sources, [place], self.spec, needs_joints=self.needs_joints)
+            dead.extend(unusable)
+            images = images_of(self.sources, hands)
+            for position, hand in enumerate(hands):
+                yield hand, images, position
 
     def _cut(self, images: FullImages, position: int) -> NDArray[np.uint8]:
         A = stored_affines(images.records[position], self.reach, self.side_px)

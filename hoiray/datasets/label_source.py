@@ -28,6 +28,10 @@ from hoiray.hand.joints import MIDDLE_MCP
 NUM_PROBED: Final = 16
 """Samples whose annotations are hashed into a set's identity, first and last among them."""
 
+NUM_REMEMBERED: Final = 8
+"""Annotations kept, for the image and the mask that are read next: a file of HO-3D takes longer to unpickle than an
+image takes to warp. One for each thread that builds a cache would do."""
+
 
 @dataclass(frozen=True, eq=False)
 class LabelledHand:
@@ -100,6 +104,7 @@ class AnnotatedSource:
     indices: Sequence[int] | None = None
     weight: float = 1.0
     _control_points_m: dict[str, FloatArray | None] = field(default_factory=dict, repr=False, compare=False)
+    _recent: dict[int, Sample] = field(default_factory=dict, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Refuse indices the data set has not.
@@ -164,7 +169,7 @@ class AnnotatedSource:
         Raises:
             InputError: it is missing or damaged.
         """
-        return self.dataset.image(self.dataset.sample(self.index_of(entry)))
+        return self.dataset.image(self._annotation(entry))
 
     def object_mask(self, entry: int, object_name: str) -> NDArray[np.bool_] | None:
         """Read which pixels (H, W) show an object, or None where the data set does not tell.
@@ -172,7 +177,7 @@ class AnnotatedSource:
         Raises:
             InputError: it is damaged.
         """
-        masks = self.dataset.masks(self.dataset.sample(self.index_of(entry)))
+        masks = self.dataset.masks(self._annotation(entry))
         return None if masks is None else masks.objects.get(object_name)
 
     @cached_property
@@ -191,7 +196,23 @@ class AnnotatedSource:
         )
 
     def _sample(self, entry: int) -> Sample | DeadLetter:
-        return next(iterate(self.dataset, [self.index_of(entry)]))
+        found = next(iterate(self.dataset, [self.index_of(entry)]))
+        if isinstance(found, Sample):
+            self._remember(entry, found)
+        return found
+
+    def _annotation(self, entry: int) -> Sample:
+        """Read an entry's annotation unless it was read just now, for its labels or its image."""
+        sample = self._recent.get(entry)
+        if sample is None:
+            sample = self.dataset.sample(self.index_of(entry))
+            self._remember(entry, sample)
+        return sample
+
+    def _remember(self, entry: int, sample: Sample) -> None:
+        self._recent[entry] = sample
+        for oldest in list(self._recent)[:-NUM_REMEMBERED]:
+            self._recent.pop(oldest, None)
 
     def _labelled(self, sample: Sample, hand: HandAnnotation, sample_id: str) -> LabelledHand:
         obj = nearest_object(hand, sample.objects)
