@@ -43,6 +43,8 @@ class ExternalSorter:
 
     def add(self, keys: KeyArray, table: pa.Table) -> None:
         """Take the rows of a table and their keys, (N,)."""
+        # writers differ in metadata and in what may be null; the runs must not
+        table = pa.Table.from_arrays([table[name] for name in self.schema.names], schema=self.schema)
         self._waiting.append(table.append_column(SORT_KEY, pa.array(keys, pa.uint64())))
         self._num_waiting += table.num_rows
         self.num_rows += table.num_rows
