@@ -21,6 +21,7 @@ from hoiray.io.decoding.failures import (
     not_a_video,
 )
 from hoiray.io.decoding.orientation import Orientation
+from hoiray.io.decoding.packets import CHECKED_CODECS, nal_length_bytes, shows_picture
 from hoiray.io.decoding.timeline import MICROSECONDS, Timeline, rescale
 
 if TYPE_CHECKING:
@@ -155,14 +156,14 @@ class _Scan:
     durations: "array[int]" = field(default_factory=lambda: array("q"))
     is_key: "array[int]" = field(default_factory=lambda: array("b"))
     num_hidden: int = 0
-    num_without_time: int = 0
+    num_doubtful: int = 0
     first: "VideoFrame | None" = None
 
-    def add(self, packet: "Packet[VideoStream]") -> None:
+    def add(self, packet: "Packet[VideoStream]", *, is_shown: bool) -> None:
         if packet.is_discard:  # an edit list hides it: it is decoded, never shown
             self.num_hidden += 1
-        elif packet.pts is None:
-            self.num_without_time += 1
+        elif packet.pts is None or not is_shown:
+            self.num_doubtful += 1
         else:
             self.pts.append(packet.pts)
             self.dts.append(packet.pts if packet.dts is None else packet.dts)
@@ -205,12 +206,14 @@ def _is_cover(stream: "VideoStream") -> bool:
 
 
 def _read_packets(container: "InputContainer", stream: "VideoStream", name: str) -> _Scan:
-    scan = _Scan()
+    scan, codec = _Scan(), stream.codec_context.codec.canonical_name
+    is_checked = codec in CHECKED_CODECS
+    length_bytes = nal_length_bytes(codec, stream.codec_context.extradata) if codec in ("h264", "hevc") else None
     for packet in container.demux(stream):
         if scan.first is None:
             scan.first = _first_frame(packet, name)
         if packet.size or packet.dts is not None:
-            scan.add(packet)
+            scan.add(packet, is_shown=not is_checked or shows_picture(codec, bytes(packet), length_bytes))
     return scan
 
 
@@ -284,7 +287,7 @@ def _rate(rate: Fraction | None) -> Fraction | None:
 def _is_doubtful(facts: ContainerFacts, scan: _Scan) -> bool:
     """Whether the packets may not be the frames that are shown, at their times."""
     pts = facts.timeline.pts
-    if facts.container in FORMATS_WITHOUT_TIMES or scan.num_without_time or not len(pts):
+    if facts.container in FORMATS_WITHOUT_TIMES or scan.num_doubtful or not len(pts):
         return True
     is_first_wrong = scan.first is None or scan.first.pts != int(pts[0])
     begins_in_the_middle = not scan.num_hidden and not scan.is_key[0]

@@ -3,9 +3,9 @@
 decord is wrong, or knows nothing, where: an edit list hides the start (it repeats the last frame to fill up); the
 codec is AV1; colours have more than 8 bits or pictures are interlaced (other values); the picture is mirrored (it only
 turns); the container is neither mp4/mov nor Matroska/WebM (AVI: no times, and a truncated file kills the process). It
-paints over damage and tells so in libav's log only, and where a packet gives no frame it may wait for ever without
-letting go of Python's lock. So it runs in a process that can be killed, and :mod:`hoiray.io.decoding.choose` has PyAV
-judge what it stumbles over.
+paints over damage and tells so in libav's log only; where packets promise more frames than there are it repeats the
+last one, or waits for ever without letting go of Python's lock. So it runs in a process that can be killed, and
+:mod:`hoiray.io.decoding.choose` has PyAV judge what it stumbles over.
 """
 
 import importlib.util
@@ -21,7 +21,8 @@ from hoiray.io.decoding.container import ContainerFacts, Source
 from hoiray.io.decoding.reader import SourceFrame
 
 CONTAINERS: Final = ("mov", "matroska")
-CODECS: Final = frozenset({"h264", "hevc", "vp8", "vp9", "mpeg4"})
+CODECS: Final = frozenset({"h264", "hevc", "vp8", "vp9"})
+"""Those whose packets are looked into: where one shows no picture, decord fills up with repeats of the last."""
 PIXEL_FORMATS: Final = frozenset({"yuv420p", "yuvj420p", "yuv422p", "yuv444p", "gray"})
 MAX_SKIP: Final = 64
 """Frames passed over in one call, so that whoever watches sees that it goes on."""
