@@ -23,8 +23,9 @@ from hoiray.errors import ContractError, describe
 JPEG_QUALITY: Final = 95
 """OpenCV's own default; edges of 0/255 masks ring by less than 30 levels at it."""
 
-PNG_COMPRESSION: Final = 3
-"""Of 0 to 9. On rendered 640 x 480 frames 9 takes several times as long for a few per cent."""
+PNG_COMPRESSION: Final = 1
+"""Of 0 to 9. With one filter for all rows and, in colour, runs instead of matches, a rendered 640 x 480 frame takes a third
+of the time of level 3 and is 6 % smaller: noise has no matches to look for."""
 
 ZIP_TIME: Final = (1980, 1, 1, 0, 0, 0)
 """The first moment a zip archive can name."""
@@ -43,7 +44,10 @@ def encode_png(image: npt.NDArray[Any]) -> bytes:
     """
     import cv2
 
-    return _encode_still(image, ".png", [cv2.IMWRITE_PNG_COMPRESSION, PNG_COMPRESSION])
+    is_colour = image.ndim == 3 and image.shape[2] == 3
+    strategy = cv2.IMWRITE_PNG_STRATEGY_RLE if is_colour else cv2.IMWRITE_PNG_STRATEGY_DEFAULT
+    filters = [cv2.IMWRITE_PNG_FILTER, cv2.IMWRITE_PNG_FILTER_SUB, cv2.IMWRITE_PNG_STRATEGY, strategy]
+    return _encode_still(image, ".png", [cv2.IMWRITE_PNG_COMPRESSION, PNG_COMPRESSION, *filters])
 
 
 def encode_jpeg(image: npt.NDArray[np.uint8], *, quality: int = JPEG_QUALITY) -> bytes:
