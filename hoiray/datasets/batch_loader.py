@@ -33,8 +33,10 @@ class LoadingTimes:
 class BatchLoader:
     """Makes one worker's batches ahead of it, in order.
 
-    OpenCV lets go of Python's lock while it warps and decodes, so threads suffice and nothing is copied between
-    processes. Batches do not depend on the number of threads.
+    OpenCV lets go of Python's lock while it warps and decodes, and torch while it computes, so threads suffice and
+    nothing is copied between processes. Measured with a small network on two busy cores (24 crops of 128 px from a
+    cache): the consumer waits 44 ms a step without a thread, 9 with one, 15 with two, 29 with one process. One thread
+    is enough wherever a step takes longer than making a batch. Batches do not depend on the number of threads.
 
     Attributes:
         dataset: the samples.

@@ -2,23 +2,26 @@ import pickle
 from dataclasses import fields, replace
 from pathlib import Path
 
+import dataset_files as files
 import memory_dataset as memory
 import numpy as np
 import pytest
+import torch
 from toy_world import make_recording, slot, write_recording
 
 from hoiray.config.what import Augmentation
 from hoiray.datasets.crop_cache import CacheOptions
 from hoiray.datasets.crop_plan import CropSpec
-from hoiray.datasets.label_source import AnnotatedSource
+from hoiray.datasets.label_source import AnnotatedSource, LabelledHand
 from hoiray.datasets.open import open_dataset
+from hoiray.datasets.sample import DeadLetter
 from hoiray.datasets.training_sample import TrainingSample
 from hoiray.datasets.training_set import TrainingSet
 from hoiray.errors import ConfigError, ContractError, InputError
 from hoiray.geometry.crops import apply_affine, from_unit_box, invert_affine
 from hoiray.hand.load import load_hand_arrays
 from hoiray.io.store import Store
-from hoiray.synthetic.writers import ho3d
+from hoiray.synthetic.writers import dexycb, ho3d
 
 SPEC = CropSpec(size_px=64, roi_cells=8)
 
@@ -196,6 +199,48 @@ def test_a_set_travels_to_a_worker(tmp_path: Path) -> None:
         dataset = opened(cache=cache)
         sample = dataset.sample(0, epoch=0)
         assert_same(pickle.loads(pickle.dumps(dataset)).sample(0, epoch=0), sample)
+
+
+class UncertainSource(AnnotatedSource):
+    """What accepted labels will be: the same hand, less weight, an object that is framed and not supervised."""
+
+    def hands(self, entry: int) -> tuple[LabelledHand, ...] | DeadLetter:
+        found = super().hands(entry)
+        assert isinstance(found, tuple)
+        return tuple(replace(hand, is_object_supervised=False, weight=0.3) for hand in found)
+
+
+def test_another_kind_of_source_gives_the_same_sample_but_for_what_it_vouches_for() -> None:
+    dataset = memory.make_dataset()
+    annotated = TrainingSet.open([AnnotatedSource(dataset)], SPEC).samples(range(4), epochs=[1] * 4)
+    uncertain = TrainingSet.open([UncertainSource(dataset)], SPEC).samples(range(4), epochs=[1] * 4)
+    vouched = {"is_object_supervised", "control_points_unit", "object_cells", "weight"}
+    for one, other in zip(annotated, uncertain, strict=True):
+        assert other.weight == pytest.approx(0.3)
+        assert not other.is_object_supervised
+        assert not other.object_cells.any()
+        for field in fields(TrainingSample):
+            if field.name not in vouched:
+                np.testing.assert_array_equal(getattr(one, field.name), getattr(other, field.name), err_msg=field.name)
+
+
+def test_left_hands_of_dexycb_pose_the_right_hand_they_are_shown_as(tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    names = ("025_mug", "003_cracker_box")
+    recording = make_recording(num_frames=1, num_cameras=1, object_names=names, target_is_right=False, fps=30.0)
+    place = slot(4, "train", subject=1)
+    part, _ = write_recording(dexycb.DEXYCB.begin(store, recording, place), store, recording, place)
+    dexycb.DEXYCB.finish(store, [part])
+    dataset = TrainingSet.open([AnnotatedSource(open_dataset(str(tmp_path), hand=load_hand_arrays()))], SPEC)
+    sample = dataset.sample(0, epoch=0)
+    assert sample.is_mirrored
+    assert dataset.object_names == ("025_mug",)  # the nearer one
+    rotations, betas = torch.tensor(sample.rotations).double(), torch.tensor(sample.betas).double()
+    posed = files.model("manopth").from_matrices(rotations[0], rotations[1:], betas).joints.numpy()
+    # the left mesh's middle tip is another vertex in this set: 445, not 444
+    same = np.arange(21) != 12
+    np.testing.assert_allclose((posed - posed[0])[same], sample.joints_3d_m[same], atol=2e-5)
+    np.testing.assert_allclose((posed - posed[0])[12], sample.joints_3d_m[12], atol=0.01)
 
 
 @pytest.fixture(scope="module")
