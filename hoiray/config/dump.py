@@ -41,9 +41,11 @@ def _field_lines(name: str, value: object, indent: str) -> list[str]:
 
 def _flow(value: object) -> str:
     """Write a value on one line."""
+    if isinstance(value, Config):
+        return _flow(value.model_dump())
     if isinstance(value, dict):
         return "{" + ", ".join(f"{_text(key)}: {_flow(child)}" for key, child in value.items()) + "}"
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return "[" + ", ".join(_flow(child) for child in value) + "]"
     if isinstance(value, str):
         return _text(value)

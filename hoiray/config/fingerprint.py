@@ -45,7 +45,7 @@ def _canonical(value: object) -> JsonValue:
         return _hashed_values(value)
     if isinstance(value, dict):
         return {key: _canonical(child) for key, child in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [_canonical(child) for child in value]
     if isinstance(value, float):
         return value + 0.0  # turns -0.0 into 0.0, which is the same limit

@@ -1,7 +1,7 @@
 """Configuration files to configurations: the front door of ``hoiray.config``.
 
-``load_run`` and ``load_cluster`` read a file, ``parse_run`` and ``parse_cluster`` a text, ``load_either`` a file of
-either half; all take overrides as written behind ``--set``. Whatever is wrong becomes one ``ConfigError`` that lists
+``load_run``, ``load_training`` and ``load_cluster`` read a file, ``parse_run`` and so on a text, ``load_either`` a file
+of either half; all take overrides as written behind ``--set``. Whatever is wrong becomes one ``ConfigError`` that lists
 every problem with file and line. ``dump`` writes a configuration back, ``fingerprint`` names what it will compute.
 """
 
@@ -17,13 +17,26 @@ from hoiray.config.dump import dump
 from hoiray.config.fingerprint import fingerprint
 from hoiray.config.halves import HALVES, HalfName, half_of_key, half_of_keys, override_origin, split_override
 from hoiray.config.problems import did_you_mean, list_problems
-from hoiray.config.what import RunConfig
+from hoiray.config.what import RunConfig, TrainRun
 from hoiray.config.where import ClusterConfig
 from hoiray.errors import ConfigError
 
-__all__ = ["dump", "fingerprint", "load_cluster", "load_either", "load_run", "parse_cluster", "parse_run"]
+__all__ = [
+    "dump",
+    "fingerprint",
+    "load_cluster",
+    "load_either",
+    "load_run",
+    "load_training",
+    "parse_cluster",
+    "parse_run",
+    "parse_training",
+]
 
 ConfigT = TypeVar("ConfigT", bound=Config)
+
+_ONLY_IN_RUNS: Final = frozenset(RunConfig.model_fields) - frozenset(TrainRun.model_fields)
+"""Keys by which a file of a whole run is told from one of a training alone."""
 
 _AFTER_THE_FILE: Final = 1_000_000_000
 """Line number that sorts the problems of overrides behind those of the file."""
@@ -40,6 +53,15 @@ def load_run(path: Path | str, overrides: Sequence[str] = ()) -> RunConfig:
         ConfigError: every problem of the file and the overrides, each with file and line.
     """
     return parse_run(_read_text(path), overrides, source=str(path))
+
+
+def load_training(path: Path | str, overrides: Sequence[str] = ()) -> TrainRun:
+    """Read the training of a file: one of a training alone, or a run file that has a section for it; see ``load_run``.
+
+    Raises:
+        ConfigError: as ``load_run``; or it is a run file without ``training``.
+    """
+    return parse_training(_read_text(path), overrides, source=str(path))
 
 
 def load_cluster(path: Path | str, overrides: Sequence[str] = ()) -> ClusterConfig:
@@ -68,6 +90,16 @@ def load_either(path: Path | str, overrides: Sequence[str] = ()) -> RunConfig | 
 def parse_run(text: str, overrides: Sequence[str] = (), *, source: str = "<text>") -> RunConfig:
     """Read a run configuration from text; see ``load_run``. ``source`` stands for the file's name in messages."""
     return _parse(text, overrides, source, RunConfig, "run")
+
+
+def parse_training(text: str, overrides: Sequence[str] = (), *, source: str = "<text>") -> TrainRun:
+    """Read the training of a text; see ``load_training``."""
+    if not set(parse_document(text, source).values) & _ONLY_IN_RUNS:
+        return _parse(text, overrides, source, TrainRun, "run")
+    run = parse_run(text, overrides, source=source)
+    if run.training is None:
+        raise ConfigError(f"{source}:1: expected a section 'training', found none; say what is to be trained")
+    return TrainRun(name=run.name, output_uri=run.output_uri, seed=run.seed, hand=run.hand, training=run.training)
 
 
 def parse_cluster(text: str, overrides: Sequence[str] = (), *, source: str = "<text>") -> ClusterConfig:

@@ -22,8 +22,17 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from hoiray.config.base import Count, Fraction, NonNegative, Positive, Uri, WhatConfig, cross_field_error
-from hoiray.config.what import LossWeights
+from hoiray.config.base import (
+    NOT_HASHED,
+    Count,
+    Fraction,
+    NonNegative,
+    Positive,
+    Uri,
+    WhatConfig,
+    cross_field_error,
+)
+from hoiray.config.loss_weights import LossWeights
 from hoiray.errors import ConfigError, describe
 
 NUM_PYRAMID_LEVELS: Final = 4
@@ -281,7 +290,7 @@ class PnpConfig(WhatConfig):
         default=0.5,
         description="Proposals of lower confidence are not used (code: 0.5; with decay 1 within 0.69 sides).",
     )
-    min_pairs: int = Field(default=6, ge=4, description="Fewer proposals than this are a failure (code: 6).")
+    min_pairs: int = Field(default=6, ge=4, le=256, description="Fewer proposals than this are a failure (code: 6).")
     max_error_crop_sides: Positive = Field(
         default=8.0 / 512.0,
         le=1.0,
@@ -296,7 +305,11 @@ class PnpConfig(WhatConfig):
 class NetworkConfig(WhatConfig):
     """A network from image and boxes to the poses of hand and object."""
 
-    preset: str = Field(default="paper", description="Name of the preset this was made from; decides nothing.")
+    preset: str = Field(
+        default="paper",
+        description="Name of the preset this was made from; decides nothing and is not hashed.",
+        json_schema_extra=NOT_HASHED,
+    )
     input_px: int = Field(
         default=512, ge=32, le=2048, multiple_of=32, description="Side of the square crop (paper, Table 6: 512)."
     )

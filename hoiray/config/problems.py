@@ -163,6 +163,8 @@ def _models_at(model: type[Config], path: KeyPath) -> list[type[Config]]:
         if is_name:  # the name of an entry in a mapping of models
             is_name = False
             continue
+        if isinstance(part, int):  # the place of an entry in a list of models
+            continue
         annotations = [owner.model_fields[part].annotation for owner in models if part in owner.model_fields]
         models = [child for annotation in annotations for child in _models_in(annotation)]
         is_name = any(get_origin(annotation) is Mapping for annotation in annotations)

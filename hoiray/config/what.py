@@ -11,7 +11,7 @@ of what a URI points at (size and ETag of videos, digest of weights) joins when 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, JsonValue, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, JsonValue, Tag, model_validator
 
 from hoiray.config.base import (
     MAX_COUNT,
@@ -24,6 +24,7 @@ from hoiray.config.base import (
     WhatConfig,
     cross_field_error,
 )
+from hoiray.config.network import NETWORK_PRESETS, NetworkConfig
 
 OptionName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
@@ -321,14 +322,16 @@ class Optimiser(WhatConfig):
     """Adam with a step schedule, at the paper's values (section 6.1); everything beyond is off unless asked for."""
 
     method: Literal["adam", "adamw"] = Field(
-        default="adam", description="adam: weight decay is an L2 penalty (the paper's); adamw: decay beside Adam's step."
+        default="adam",
+        description="adam: weight decay is an L2 penalty (the paper's); adamw: decay beside Adam's step.",
     )
     learning_rate: Positive = Field(default=1e-4, description="Step size of Adam before the schedule.")
     weight_decay: NonNegative = Field(
         default=5e-4, description="L2 penalty; not in the paper, but in the released code."
     )
     schedule: Literal["step", "cosine"] = Field(
-        default="step", description="step: stairs (the paper's); cosine: from the full rate down to final_fraction of it."
+        default="step",
+        description="step: stairs (the paper's); cosine: from the full rate down to final_fraction of it.",
     )
     step_epochs: Count = Field(default=10, description="step: epochs between two reductions of the learning rate.")
     step_factor: float = Field(default=0.7, gt=0.0, le=1.0, description="step: factor of every reduction.")
@@ -347,53 +350,78 @@ class Optimiser(WhatConfig):
     )
 
 
-class LossWeights(WhatConfig):
-    """Weights of the losses: means over all elements, lengths in metres (released code; the paper's / 1000)."""
+def _network_from_preset(value: Any) -> Any:  # noqa: ANN401 - pydantic hands over whatever the file holds
+    """Fill what a mapping leaves out from the preset it names, the paper's where it names none."""
+    changes = {"preset": value} if isinstance(value, str) else value
+    if not isinstance(changes, dict):
+        return value
+    name = changes.get("preset", "paper")
+    if name not in NETWORK_PRESETS:
+        expected, found = f"one of {', '.join(NETWORK_PRESETS)}", repr(name)
+        raise cross_field_error("preset", expected, found)
+    return _merged(NETWORK_PRESETS[name].model_dump(), changes)
 
-    vertices: NonNegative = Field(
-        default=1e4, description="Squared error of the 778 vertices about the wrist, per m^2."
-    )
-    joints_3d: NonNegative = Field(default=1e4, description="Squared error of the 21 joints about the wrist, per m^2.")
-    pose: NonNegative = Field(default=10.0, description="Squared error of the entries of 16 rotation matrices.")
-    shape: NonNegative = Field(default=0.1, description="Squared error of the 10 betas.")
-    joints_2d: NonNegative = Field(
-        default=100.0, description="Squared error of the 21 joints in the unit square of the box."
-    )
-    object_location: NonNegative = Field(
-        default=500.0, description="Absolute error of the control points in the unit square."
-    )
-    object_confidence: NonNegative = Field(
-        default=100.0, description="Absolute error of the control points' confidence."
-    )
+
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    deeper = {
+        key: _merged(base[key], value)
+        for key, value in changes.items()
+        if isinstance(value, dict) and isinstance(base.get(key), dict)
+    }
+    return {**base, **changes, **deeper}
 
 
 class Training(WhatConfig):
-    """The student, trained on the union of the annotated set and the accepted labels."""
+    """A network, and what it is trained on: the union of annotated sets and accepted labels. Defaults: the paper."""
 
     annotated: AnnotatedSet = Field(description="The annotated part of the union; it alone supervises the object.")
+    also_annotated: list[AnnotatedSet] = Field(default=[], description="Further annotated sets.")
     labels_uri: Uri | None = Field(
         default=None, description="Snapshot of accepted labels; null: the labels of this run."
     )
     pseudo_label_fraction: Fraction | None = Field(
         default=None, description="Fraction of every batch drawn from the labels; null: uniform over the union."
     )
-    backbone: Literal["resnet50", "efficientnet_lite0", "tiny"] = Field(
-        default="efficientnet_lite0", description="Features under the pyramid. resnet50: the paper's; tiny: for tests."
+    validation_fraction: float = Field(
+        default=0.1,
+        ge=0.0,
+        le=0.5,
+        description="Fraction of the annotated samples held out to be scored after every epoch, by whole subjects where"
+        " a set tells them, else by whole recordings; 0: none.",
     )
-    backbone_weights_uri: Uri | None = Field(
-        default=None, description="Pre-trained weights; null: random initialisation."
-    )
-    contextual_reasoning: Literal["none", "hand", "object", "hand_object"] = Field(
-        default="object", description="Who attends to the region shared by hand and object (paper, Table 2: object)."
-    )
-    crop_size_px: int = Field(
-        default=512, ge=32, le=2048, multiple_of=32, description="Side of the square input, in px."
+    network: Annotated[NetworkConfig, BeforeValidator(_network_from_preset)] = Field(
+        default=NETWORK_PRESETS["paper"],
+        description="The network: a preset's name (paper, released, small, nano), or a mapping of changes to the one it"
+        " names as preset.",
     )
     epochs: Count = Field(default=60, description="Passes over the union.")
     batch_size: Count = Field(default=24, description="Samples of one optimiser step over all workers together.")
+    precision: PrecisionName = Field(
+        default="float32",
+        description="Of the forward pass. auto: bfloat16 or float16 on a GPU, whichever it has, float32 on a CPU.",
+    )
     optimiser: Optimiser = Field(default=Optimiser(), description="Step sizes and schedule.")
-    loss_weights: LossWeights = Field(default=LossWeights(), description="Weights of the losses.")
     augmentation: Augmentation = Field(default=Augmentation(), description="Random changes of the training crops.")
+
+
+class TrainRun(WhatConfig):
+    """A training by itself: what `hoiray train` is asked for. Its keys are those of a run that trains."""
+
+    name: str = Field(
+        default="train",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$",
+        description="Label of the training in logs and reports. Not hashed.",
+        json_schema_extra=NOT_HASHED,
+    )
+    output_uri: Uri = Field(
+        description="Where states, history and the model go; local or s3://. Not hashed.", json_schema_extra=NOT_HASHED
+    )
+    seed: int = Field(default=0, ge=0, lt=2**63, description="Seed of weights, shuffling and augmentation.")
+    hand: Hand = Field(
+        default=Hand(flat_hand_mean=True),
+        description="The hand model the labels were made with; the network's own zero pose is the flat hand.",
+    )
+    training: Training = Field(description="The network and its data.")
 
 
 class RunConfig(WhatConfig):

@@ -11,6 +11,7 @@ from hoiray.config.base import (
     Fraction,
     NonNegative,
     Positive,
+    Uri,
     WhereConfig,
     cross_field_error,
 )
@@ -127,6 +128,20 @@ class TrainWorkers(WhereConfig):
     )
     max_failures: int = Field(
         default=3, ge=0, le=MAX_COUNT, description="Restarts from the last checkpoint before the training fails."
+    )
+    loader_threads: int = Field(
+        default=1, ge=0, le=256, description="Threads of one worker that prepare batches ahead; 0: none, in turns."
+    )
+    cache_folder: Uri | None = Field(
+        default=None,
+        description="Folder of every machine for crops cut once; null: hoiray's part of the user's cache folder.",
+    )
+    report_every_steps: Count = Field(default=20, description="Steps between two rows of the history.")
+    checkpoint_every_steps: Count = Field(
+        default=200, description="Steps between two checkpoints; every epoch ends with one too."
+    )
+    validate_every_epochs: Count = Field(
+        default=1, description="Epochs between two scores of the validation set; the last epoch always has them."
     )
 
 

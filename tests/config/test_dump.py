@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hoiray.config.load import dump, fingerprint, load_cluster, load_run, parse_cluster, parse_run
+from hoiray.config.network import NETWORK_PRESETS
 from hoiray.config.what import (
     AnnotatedSet,
     CalibratedLimits,
@@ -53,7 +54,14 @@ runs = st.builds(
     ensemble=st.builds(Ensemble, num_views=st.integers(1, 64), max_rotation_deg=st.floats(0.0, 180.0)),
     limits=limits,
     calibration=st.none() | st.builds(Calibration, annotated=annotated, max_error_m=positive),
-    training=st.none() | st.builds(Training, annotated=annotated, pseudo_label_fraction=st.none() | fractions),
+    training=st.none()
+    | st.builds(
+        Training,
+        annotated=annotated,
+        also_annotated=st.lists(annotated, max_size=2),
+        pseudo_label_fraction=st.none() | fractions,
+        network=st.sampled_from(list(NETWORK_PRESETS.values())),
+    ),
 )
 
 

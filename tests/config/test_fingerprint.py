@@ -3,7 +3,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import pytest
 from hypothesis import given, settings
@@ -23,7 +23,7 @@ videos: {uri: v, boxes_uri: b, box_format: coco}
 hand: {flat_hand_mean: true}
 teacher: {predictor: network, options: {width: 2, depth: 4}}
 calibration: {annotated: {format: dexycb, uri: d}}
-training: {annotated: {format: ho3d_v2, uri: h}}
+training: {annotated: {format: ho3d_v2, uri: h}, network: {hand: {joint_features: 4, predicts_depth: true}}}
 """
 CALIBRATED = EVERYTHING + "limits: {preset: calibrated, uri: l.yaml}\n"
 
@@ -37,13 +37,42 @@ def leaves(config: Config, above: str = "") -> Iterator[tuple[str, Any]]:
             yield path, value
 
 
+OTHERS: list[Any] = [
+    "right",
+    "other",
+    {"depth": 5},
+    [{"format": "fpha", "uri": "d"}],
+    (8, 8, 8, 8),
+    0.25,
+    64,
+    33,
+    20_000,
+]
+"""Values to try where the field's type tells none; the first that is valid and different is taken."""
+OTHERS += [5000, 16, 2, 1.25, "nano"]
+
+
+def choices(run: Config, path: str) -> list[Any]:
+    """What the type of the field at a path allows by name."""
+    *above, last = path.split(".")
+    owner: Any = run
+    for name in above:
+        owner = getattr(owner, name)
+    if not isinstance(owner, Config):
+        return []
+    pending, found = [type(owner).model_fields[last].annotation], []
+    while pending:
+        annotation: Any = pending.pop()
+        found += get_args(annotation) if get_origin(annotation) is Literal else []
+        pending += [part for part in get_args(annotation) if get_origin(annotation) is not Literal]
+    return found
+
+
 def another(run: RunConfig, path: str, value: Any) -> RunConfig:
     """The run with another valid value at a path."""
-    others = [not value, "right", "parquet", "mean", "subject", "fpha", "tiny", "none", "manopth", "axis_angle_l2"]
-    others += ["backward_or_forward", "normal", "nearest", "adamw", "cosine", "float16", "other", {"depth": 5}, 0.25, 64, 33, 20_000, 5000]
     *above, last = path.split(".")
-    kind = dict if isinstance(value, dict) else type(value)
-    for other in others:
+    kind = next((base for base in (dict, list, tuple) if isinstance(value, base)), type(value))
+    for other in [not value, *choices(run, path), *OTHERS]:
         if type(other) is not kind and value is not None:
             continue
         values = run.model_dump()
@@ -66,7 +95,7 @@ CHANGEABLE = [
     for text, path in PATHS
     if path not in ("limits.preset", "videos.box_format") and (text == EVERYTHING or path.startswith("limits"))
 ]
-UNHASHED = {"name", "output_uri"}
+UNHASHED = {"name", "output_uri", "training.network.preset"}
 
 
 @pytest.mark.parametrize(("text", "path"), CHANGEABLE)

@@ -5,7 +5,15 @@ from pathlib import Path
 import pytest
 
 from hoiray.config.lint import lint_cluster
-from hoiray.config.load import load_cluster, load_either, load_run, parse_cluster, parse_run
+from hoiray.config.load import (
+    load_cluster,
+    load_either,
+    load_run,
+    load_training,
+    parse_cluster,
+    parse_run,
+    parse_training,
+)
 from hoiray.config.what import PaperLimits
 from hoiray.errors import ConfigError
 
@@ -168,3 +176,32 @@ def test_reading_configurations_needs_no_heavy_library() -> None:
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "hoiray.config.load" in modules
     assert {"torch", "ray", "numpy", "pyarrow", "cv2", "numba", "scipy"} & set(modules) == set()
+
+
+TRAINING = "output_uri: out\nseed: 3\ntraining: {annotated: {format: fpha, uri: d}, epochs: 5}\n"
+
+
+def test_a_training_is_read_from_a_file_of_its_own_or_from_a_run_file() -> None:
+    alone = parse_training(TRAINING, ["training.network.input_px=96"])
+    assert (alone.seed, alone.training.epochs, alone.training.network.input_px) == (3, 5, 96)
+    inside = parse_training(RUN + "seed: 3\ntraining: {annotated: {format: fpha, uri: d}, epochs: 5}\n")
+    assert inside.training == parse_training(TRAINING).training
+    assert load_training(ROOT / "jobs/label.yaml").training == load_run(ROOT / "jobs/label.yaml").training
+
+
+def test_a_run_file_that_trains_nothing_is_refused_as_a_training() -> None:
+    with pytest.raises(ConfigError, match=r"^r\.yaml:1: expected a section 'training', found none"):
+        parse_training(RUN, source="r.yaml")
+
+
+def test_a_wrong_network_is_told_with_its_line() -> None:
+    with pytest.raises(ConfigError, match=r"^t\.yaml:3: training\.network\.preset: expected one of paper, .*'nanno'"):
+        parse_training(TRAINING.replace("epochs: 5", "network: {preset: nanno}"), source="t.yaml")
+    with pytest.raises(ConfigError, match=r"training\.network: unknown key 'inputpx' .*; did you mean 'input_px'\?|"
+                       r"unknown key 'inputpx' in training\.network; did you mean 'input_px'\?"):  # fmt: skip
+        parse_training(TRAINING.replace("epochs: 5", "network: {preset: nano, inputpx: 3}"))
+
+
+def test_a_mistake_inside_a_list_is_told_with_the_keys_that_are_known_there() -> None:
+    with pytest.raises(ConfigError, match=r"unknown key 'url' in training\.also_annotated\.0; did you mean 'uri'\?"):
+        parse_training(TRAINING.replace("epochs: 5", "also_annotated: [{format: fpha, uri: d, url: e}]"))

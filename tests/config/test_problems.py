@@ -140,7 +140,7 @@ def test_a_missing_key_is_placed_at_its_mapping() -> None:
         ("name: 12", "name: expected text, found 12; put it in quotes."),
         ("name: a b", "name: expected text that matches ^[A-Za-z0-9]"),
         ("calibration: {annotated: {format: fpha, uri: d, split: ''}}", "expected text of at least 1 character"),
-        ("training: {crop_size_px: 100, annotated: {format: fpha, uri: d}}", "expected a multiple of 32, found 100."),
+        ("training: {network: {input_px: 100}, annotated: {format: fpha, uri: d}}", "a multiple of 32, found 100."),
         ("sharding: {target_frames: 9, max_video_frames: 8}", "expected at least target_frames = 9, found 8."),
     ],
 )

@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from hoiray.config.base import Config
+from hoiray.config.network import network_preset
 from hoiray.config.what import (
     AnnotatedSet,
     Augmentation,
@@ -16,6 +17,8 @@ from hoiray.config.what import (
     RunConfig,
     Sharding,
     Teacher,
+    Training,
+    TrainRun,
     Videos,
 )
 from hoiray.config.where import ClusterConfig
@@ -34,14 +37,14 @@ def models_below(model: type[Config]) -> Iterator[type[Config]]:
                 yield from models_below(annotation)
 
 
-@pytest.mark.parametrize("root", [RunConfig, ClusterConfig])
+@pytest.mark.parametrize("root", [RunConfig, TrainRun, ClusterConfig])
 def test_every_field_says_what_it_means(root: type[Config]) -> None:
     fields = [(owner.__name__, name, info) for owner in models_below(root) for name, info in owner.model_fields.items()]
     assert len(fields) > 25
     assert [(owner, name) for owner, name, info in fields if not (info.description or "").endswith((".", "?"))] == []
 
 
-@pytest.mark.parametrize("root", [RunConfig, ClusterConfig])
+@pytest.mark.parametrize("root", [RunConfig, TrainRun, ClusterConfig])
 def test_every_number_has_a_range(root: type[Config]) -> None:
     unbounded = []
     for owner in models_below(root):
@@ -52,7 +55,7 @@ def test_every_number_has_a_range(root: type[Config]) -> None:
     assert unbounded == []
 
 
-@pytest.mark.parametrize("root", [RunConfig, ClusterConfig])
+@pytest.mark.parametrize("root", [RunConfig, TrainRun, ClusterConfig])
 def test_every_whole_number_has_an_upper_bound(root: type[Config]) -> None:
     numbers, unbounded = [], []
     for owner in models_below(root):
@@ -169,3 +172,27 @@ def test_a_sample_rate_is_that_of_a_camera(rate_hz: float, is_valid: bool) -> No
     else:
         with pytest.raises(ValidationError, match="sample_rate_hz"):
             Videos(uri="v", sample_rate_hz=rate_hz)
+
+
+TRAINING: dict[str, Any] = {"annotated": {"format": "fpha", "uri": "d"}}
+
+
+def test_a_network_is_named_by_its_preset_or_changed_from_it() -> None:
+    assert Training.model_validate(TRAINING).network == network_preset("paper")
+    assert Training.model_validate({**TRAINING, "network": "nano"}).network == network_preset("nano")
+    changes = {"preset": "nano", "input_px": 96, "hand": {"joint_features": 8}}
+    network = Training.model_validate({**TRAINING, "network": changes}).network
+    assert (network.preset, network.input_px, network.hand.joint_features) == ("nano", 96, 8)
+    assert network.hand.hourglass_channels == network_preset("nano").hand.hourglass_channels
+    assert Training.model_validate({**TRAINING, "network": {"input_px": 96}}).network.preset == "paper"
+    assert Training.model_validate({**TRAINING, "network": network}).network == network
+
+
+@pytest.mark.parametrize("network", ["nanno", {"preset": "nanno"}])
+def test_a_network_without_such_a_preset_is_refused(network: Any) -> None:
+    with pytest.raises(ValidationError, match="expected one of paper, released, small, nano, found 'nanno'"):
+        Training.model_validate({**TRAINING, "network": network})
+
+
+def test_a_training_by_itself_has_no_key_that_a_run_has_not() -> None:
+    assert set(TrainRun.model_fields) < set(RunConfig.model_fields)
