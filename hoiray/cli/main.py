@@ -256,6 +256,60 @@ def dead_retry(
     raise typer.Exit(retry_dead_videos(run, plan, predict_id, video))
 
 
+@app.command()
+def evaluate(
+    model: Annotated[str, typer.Option(help="Checkpoint to evaluate, local or s3://.")],
+    data: Annotated[str, typer.Option(help="Root of an annotated data set, local or s3://.")],
+    out: Annotated[Path, typer.Option(help="Folder for the tables.")],
+    dataset_format: Annotated[
+        str | None, typer.Option("--format", help="ho3d, freihand, fpha, ...; default: told by the files.")
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Split; default: the format's held-out one.")] = None,
+    samples: Annotated[int | None, typer.Option(help="At most so many images, spread evenly.", min=1)] = None,
+    boxes: Annotated[
+        str, typer.Option(help="given (annotated, else of the true joints), joints (always those), or a boxes file.")
+    ] = "given",
+    protocol: Annotated[
+        list[str] | None, typer.Option(help="Object protocol; may be repeated. Default: both diameters, MSSD, ADD-S.")
+    ] = None,
+    against: Annotated[str | None, typer.Option(help="Another checkpoint, compared on the same hands.")] = None,
+    baseline_from: Annotated[
+        str | None, typer.Option(help="Data set the constant hand is fitted to; default: the evaluated hands.")
+    ] = None,
+    baseline_split: Annotated[str | None, typer.Option(help="Its split; default: its first.")] = None,
+    groups: Annotated[str, typer.Option(help="What intervals resample: recordings or subjects.")] = "recordings",
+    seed: Annotated[int, typer.Option(help="Of the resampling.", min=0)] = 0,
+    batch_size: Annotated[int, typer.Option(help="Hands predicted at once.", min=1)] = 64,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    hand_model: Annotated[
+        Path | None, typer.Option(help="The hand model of labels and network; default: hoiray's open hand.")
+    ] = None,
+) -> None:
+    """Score a model on annotated data: every metric with an interval, beside the constant hand."""
+    from hoiray.cli.evaluate import EvaluationRequest
+    from hoiray.cli.evaluate import evaluate as run
+
+    request = EvaluationRequest(
+        model=model,
+        data=data,
+        out=out,
+        dataset_format=dataset_format,
+        split=split,
+        samples=samples,
+        boxes=boxes,
+        against=against,
+        baseline_from=baseline_from,
+        baseline_split=baseline_split,
+        groups=groups,
+        seed=seed,
+        batch_size=batch_size,
+        device=device,
+        hand_model=hand_model,
+        **({"protocols": tuple(protocol)} if protocol else {}),
+    )
+    run(request)
+
+
 @config_app.command("check")
 def config_check(
     run: Annotated[Path, typer.Argument(help="Run file: what to do.")],

@@ -27,6 +27,8 @@ BREAKDOWN_METRICS: Final = ("mpjpe_mm", "pa_mpjpe_mm", "pa_f_at_15mm", "joints_2
 """Shown for every part of the set; the whole list for every part would be read by nobody."""
 
 UNKNOWN_PART: Final = "unknown"
+MEAN_OVER_OBJECTS: Final = "mean over objects"
+
 MAX_PARTS: Final = 200
 """A set of thousands of recordings, such as FreiHAND's photographs, gets no row for each."""
 
@@ -173,7 +175,7 @@ def _object_table(
             cells["difference"] = bootstrap.paired_difference(own, theirs).scaled(100.0)
         title = name if name in result.averaged_objects else f"{name} (not averaged)"
         rows[title] = cells
-    rows["mean over objects"] = _mean_over_objects(result, other, names, bootstrap)
+    rows[MEAN_OVER_OBJECTS] = _mean_over_objects(result, other, names, bootstrap)
     limit = f"{result.protocol.diameter_fraction:g} x {result.protocol.diameter.replace('_', ' ')}"
     note = f"Correct: {_error_words(result)} at most {limit}. A pose that could not be estimated is wrong."
     if result.protocol.source:
