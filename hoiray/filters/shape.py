@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from hoiray.errors import ContractError, describe
 from hoiray.filters import unmeasured as why
-from hoiray.filters.compiled import compiled, inlined
+from hoiray.filters.compiled import compiled, inlined, kernel_inputs
 from hoiray.filters.unmeasured import CodeArray
 
 FloatArray = npt.NDArray[np.floating]
@@ -74,10 +74,11 @@ def measure_shape(betas: FloatArray, track: npt.NDArray[np.int64], is_confident:
         fix = "One row a hand; tracks are numbered from 0."
         raise ContractError(describe(what="betas and tracks", expected=expected, found=found, fix=fix))
     num_tracks = int(track.max()) + 1 if count else 0
-    is_finite = np.isfinite(betas).all(axis=1)
+    is_finite = np.asarray(np.isfinite(betas).all(axis=1))
     mean, sigma = np.zeros((num_tracks, _NUM_BETAS)), np.zeros(num_tracks)
     size = np.zeros(num_tracks, dtype=np.int32)
-    _statistics(betas, track, is_confident & is_finite, size, mean, sigma)
+    betas, track, is_finite, is_member = kernel_inputs(betas, track, is_finite, is_confident & is_finite)
+    _statistics(betas, track, is_member, size, mean, sigma)
     values = np.full((count, len(MEASURED_HERE)), np.nan)
     reasons = np.zeros(values.shape, dtype=np.uint8)
     _measure_rows(betas, track, is_finite, size, mean, sigma, values, reasons)

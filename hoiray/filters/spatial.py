@@ -23,7 +23,7 @@ import numpy.typing as npt
 
 from hoiray.errors import ContractError, describe
 from hoiray.filters import unmeasured as why
-from hoiray.filters.compiled import compiled, inlined
+from hoiray.filters.compiled import compiled, inlined, kernel_inputs
 from hoiray.filters.unmeasured import CodeArray
 from hoiray.geometry.cameras import MIN_JOINT_SPREAD_M, MIN_PROJECTED_SPREAD_PX
 from hoiray.hand.anatomy import ARTICULATED_JOINTS
@@ -129,7 +129,7 @@ def measure_spatial(hands: Hands) -> Spatial:
     values = np.full((count, len(MEASURED_HERE)), np.nan)
     reasons = np.zeros(values.shape, dtype=np.uint8)
     camera = np.full((count, 3), np.nan)
-    _measure_rows(
+    joints_3d, joints_2d, extent, box, image_size, spread_2d, spread_3d = kernel_inputs(
         hands.joints_3d_m,
         hands.joints_2d_px,
         hands.mesh_extent_m,
@@ -137,10 +137,8 @@ def measure_spatial(hands: Hands) -> Spatial:
         hands.image_size_wh_px,
         hands.spread_joints_2d_px,
         hands.spread_joints_3d_m,
-        values,
-        reasons,
-        camera,
     )
+    _measure_rows(joints_3d, joints_2d, extent, box, image_size, spread_2d, spread_3d, values, reasons, camera)
     return Spatial(values, reasons, camera)
 
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from hoiray.errors import ContractError, describe
 from hoiray.filters import unmeasured as why
-from hoiray.filters.compiled import compiled, inlined
+from hoiray.filters.compiled import compiled, inlined, kernel_inputs
 from hoiray.filters.unmeasured import CodeArray
 from hoiray.hand.joints import NUM_JOINTS, NUM_MANO_JOINTS
 
@@ -115,7 +115,7 @@ def measure_temporal(motion: Motion, max_gap_frames: int) -> Temporal:
     """Measure every row against its predecessor, where that is at most `max_gap_frames` frame numbers before."""
     values = np.full((len(motion.frame_index), len(MEASURED_HERE)), np.nan)
     reasons = np.zeros(values.shape, dtype=np.uint8)
-    _measure_rows(
+    frame, before, is_duplicate, joints_2d, box, pose, crop_change = kernel_inputs(
         motion.frame_index,
         motion.predecessor,
         motion.is_duplicate,
@@ -123,10 +123,8 @@ def measure_temporal(motion: Motion, max_gap_frames: int) -> Temporal:
         motion.bbox_xyxy,
         motion.pose,
         motion.crop_change,
-        max_gap_frames,
-        values,
-        reasons,
     )
+    _measure_rows(frame, before, is_duplicate, joints_2d, box, pose, crop_change, max_gap_frames, values, reasons)
     return Temporal(values, reasons)
 
 

@@ -23,7 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hoiray.errors import ContractError, describe
-from hoiray.filters.compiled import compiled, inlined
+from hoiray.filters.compiled import compiled, inlined, kernel_inputs
 
 FloatArray = npt.NDArray[np.floating]
 IntArray = npt.NDArray[np.int64]
@@ -115,17 +115,8 @@ def track_hands(
     predecessor = np.full(num_rows, NONE, dtype=np.int64)
     is_duplicate = np.zeros(num_rows, dtype=np.bool_)
     limits = (rule.min_iou, rule.margin, rule.duplicate_iou)
-    _track_videos(
-        np.asarray(frame_index, dtype=np.int64),
-        is_right,
-        bbox_xyxy,
-        video_starts,
-        rule.max_gap_frames,
-        limits,
-        track_index,
-        predecessor,
-        is_duplicate,
-    )
+    frame, side, box, starts = kernel_inputs(frame_index, is_right, bbox_xyxy, video_starts)
+    _track_videos(frame, side, box, starts, rule.max_gap_frames, limits, track_index, predecessor, is_duplicate)
     return Tracks(track_index, predecessor, is_duplicate)
 
 

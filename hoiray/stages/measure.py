@@ -95,7 +95,7 @@ _NUMBERS: Final = (
 def _camera_columns(spatial: Spatial) -> dict[str, pa.Array]:
     with np.errstate(over="ignore"):
         camera = spatial.camera.astype(np.float32)
-    is_unsolved = ~np.isfinite(camera).all(axis=1)
+    is_unsolved = np.asarray(~np.isfinite(camera).all(axis=1))
     scale, shift = np.ascontiguousarray(camera[:, 0]), np.ascontiguousarray(camera[:, 1:])
     return {
         _CAMERA[0]: pack_column(PREDICTIONS[_CAMERA[0]], scale, is_unsolved),
