@@ -218,8 +218,14 @@ def score_predictions(
     joints = np.asarray(predictions.joints_3d_m, dtype=np.float64)
     vertices: npt.NDArray[np.float64] | None = None
     if predictor.hand is not None and predictions.rotations is not None and predictions.betas is not None:
-        posed, mesh = posed_hands(predictions.rotations, predictions.betas, truths.is_right(), predictor.hand, truths)
-        joints = posed
+        joints, mesh = posed_hands(
+            predictions.rotations,
+            predictions.betas,
+            truths.is_right(),
+            predictor.hand,
+            tip_set=truths.tip_set,
+            regressed=truths.joints_are_regressed,
+        )
         vertices = mesh if is_same_hand(predictor.hand.arrays, opened.labels_hand) else None
     predicted = PredictedHands(joints, vertices, np.asarray(predictions.joints_2d_px, dtype=np.float64))
     objects = score_objects(predictions.T_cam_obj, truths, opened.dataset, protocols, _declared_symmetries(opened))

@@ -25,6 +25,12 @@ config_app = typer.Typer(
     help="Check and show run files (what to do) and cluster files (where).", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(config_app, name="config")
+submission_app = typer.Typer(
+    help="Files for the servers of HO-3D and FreiHAND, and their scores here.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(submission_app, name="submission")
 dead_app = typer.Typer(help="The videos a run gave up.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(dead_app, name="dead")
 
@@ -308,6 +314,36 @@ def evaluate(
         **({"protocols": tuple(protocol)} if protocol else {}),
     )
     run(request)
+
+
+@submission_app.command("make")
+def submission_make(
+    model: Annotated[str, typer.Option(help="Checkpoint, local or s3://.")],
+    data: Annotated[str, typer.Option(help="Root of HO-3D or FreiHAND, with its evaluation split.")],
+    out: Annotated[Path, typer.Option(help="File to write: .zip holds pred.json, as the servers want it.")],
+    dataset_format: Annotated[str | None, typer.Option("--format", help="ho3d or freihand; default: told.")] = None,
+    boxes: Annotated[str, typer.Option(help="given (annotated), or a boxes file.")] = "given",
+    batch_size: Annotated[int, typer.Option(help="Hands predicted at once.", min=1)] = 64,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    hand_model: Annotated[Path | None, typer.Option(help="The network's hand model; default: the open hand.")] = None,
+) -> None:
+    """Predict an evaluation split, check order, axes, units and count, and write the submission."""
+    from hoiray.cli.submission import SubmissionRequest, make_submission
+
+    make_submission(SubmissionRequest(model, data, out, dataset_format, boxes, batch_size, device, hand_model))
+
+
+@submission_app.command("check")
+def submission_check(
+    file: Annotated[Path, typer.Argument(help="pred.zip or pred.json.")],
+    data: Annotated[str, typer.Option(help="Root of HO-3D or FreiHAND, with its evaluation split.")],
+    dataset_format: Annotated[str | None, typer.Option("--format", help="ho3d or freihand; default: told.")] = None,
+    hand_model: Annotated[Path | None, typer.Option(help="The hand model the labels were made with.")] = None,
+) -> None:
+    """Check a submission and, where the labels are there, score it as the official script does."""
+    from hoiray.cli.submission import check_file
+
+    check_file(file, data, dataset_format=dataset_format, hand_model=hand_model)
 
 
 @config_app.command("check")

@@ -117,16 +117,19 @@ def posed_hands(
     betas: npt.NDArray[np.floating],
     is_right: npt.NDArray[np.bool_],
     hand: "HandModel",
-    truths: Truths,
+    *,
+    tip_set: str,
+    regressed: bool,
 ) -> tuple[Floats, Floats]:
-    """Pose predicted parameters, with joints as the labels define them.
+    """Pose predicted parameters, with joints as some labels define them.
 
     Args:
         rotations: (N, 16, 3, 3) MANO order, absolute; NaN where missing.
         betas: (N, 10).
         is_right: (N,).
         hand: the model they are parameters of.
-        truths: whose tip set and kind of joints are used.
+        tip_set: of the labels; `none` keeps the model's own.
+        regressed: joints are MANO's regressor on the posed mesh, not those of the kinematic chain.
 
     Returns:
         Joints (N, 21, 3) and vertices (N, 778, 3), relative to the wrist of these joints.
@@ -137,7 +140,9 @@ def posed_hands(
     for start in range(0, len(present), _HANDS_PER_BLOCK):
         rows = present[start : start + _HANDS_PER_BLOCK]
         chain, mesh = _posed(rotations[rows], betas[rows], is_right[rows], hand)
-        own = _labelled_joints(chain, mesh, is_right[rows], hand, truths)
+        own = _regressed(mesh, is_right[rows], hand, tip_set) if regressed else chain
+        if tip_set != "none":
+            own = _with_tips(own, mesh, is_right[rows], tip_set)
         joints[rows], vertices[rows] = own - own[:, WRIST : WRIST + 1], mesh - own[:, WRIST : WRIST + 1]
     return joints, vertices
 
@@ -158,22 +163,21 @@ def _posed(
     return posed.joints.cpu().numpy().astype(np.float64), posed.vertices.cpu().numpy().astype(np.float64)
 
 
-def _labelled_joints(
-    chain: Floats, vertices: Floats, is_right: npt.NDArray[np.bool_], hand: "HandModel", truths: Truths
-) -> Floats:
-    """Return the joints of a mesh as the labels define them: the chain's, or regressed; the labels' tips."""
-    joints = chain.copy()
+def _regressed(vertices: Floats, is_right: npt.NDArray[np.bool_], hand: "HandModel", tip_set: str) -> Floats:
+    """Return the joints (N, 21, 3) as FreiHAND defines them; a mirrored hand's are the mirrored hand's joints."""
+    tips = tip_vertices(tip_set, is_right=True)
+    regressed = joints_from_vertices(as_right_hands(vertices, is_right), hand.arrays.J_regressor, tips)
+    return as_right_hands(np.asarray(reorder(regressed, "mano", "simple"), dtype=np.float64), is_right)
+
+
+def _with_tips(joints: Floats, vertices: Floats, is_right: npt.NDArray[np.bool_], tip_set: str) -> Floats:
+    """Return the joints with the tips of a set."""
+    changed = joints.copy()
     for side in (True, False):
         rows = np.flatnonzero(is_right == side)
-        if truths.tip_set == "none" or not rows.size:
-            continue
-        tips = tip_vertices(truths.tip_set, is_right=side)
-        if truths.joints_are_regressed:
-            regressed = joints_from_vertices(vertices[rows], hand.arrays.J_regressor, tips)
-            joints[rows] = reorder(regressed, "mano", "simple")
-        else:
-            joints[rows[:, None], list(TIP_JOINTS)] = vertices[rows[:, None], list(tips)]
-    return joints
+        tips = tip_vertices(tip_set, is_right=side)
+        changed[rows[:, None], list(TIP_JOINTS)] = vertices[rows[:, None], list(tips)]
+    return changed
 
 
 def measure_hands(predicted: PredictedHands, truths: Truths) -> dict[str, Floats]:

@@ -144,7 +144,7 @@ def _object_table(
     names = np.array(model.objects.names)
     columns = {
         "accuracy": Column(f"{model.name}, correct", "%", 1),
-        "error_mm": Column("mean error", "mm", 1),
+        "error_mm": Column("median error", "mm", 1),
         "num_frames": Column("frames"),
         "num_failed": Column("no estimate"),
         "limit_mm": Column("limit", "mm", 1),
@@ -162,7 +162,7 @@ def _object_table(
         own = np.where(names == name, result.is_correct, np.nan)
         cells: dict[str, Cell] = {
             "accuracy": bootstrap.mean(own).scaled(100.0),
-            "error_mm": bootstrap.mean(np.where(names == name, result.error_mm, np.nan)),
+            "error_mm": _median(score.error_m) * MM_PER_M,
             "num_frames": int(score.error_m.size),
             "num_failed": int(np.isnan(score.error_m).sum()),
             "limit_mm": score.limit_m * MM_PER_M,
@@ -181,6 +181,12 @@ def _object_table(
     if result.protocol.source:
         note += f" Source: {result.protocol.source}."
     return Table(f"objects {result.protocol.name}", f"Objects, {result.protocol.name}", note, columns, rows)
+
+
+def _median(values: Floats) -> float:
+    """Return the median of what was measured: one estimate gone wild, kilometres away, would own a mean."""
+    measured = values[~np.isnan(values)]
+    return float(np.median(measured)) if measured.size else float("nan")
 
 
 def _mean_over_objects(

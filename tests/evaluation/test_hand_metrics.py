@@ -214,7 +214,7 @@ def test_true_parameters_give_the_true_hand_whatever_tips_the_model_was_made_wit
     rotations[4] = np.nan
     model = HandModel(files.arrays(), flat_hand_mean=True, tip_set="smplx")
     truths = truths_of(scene.joints, scene.vertices, is_right=is_right)
-    joints, mesh = posed_hands(rotations, scene.betas, np.full(N, is_right), model, truths)
+    joints, mesh = posed_hands(rotations, scene.betas, np.full(N, is_right), model, tip_set="ho3d", regressed=False)
     found = measure_hands(PredictedHands(joints, mesh, None), truths)
     assert np.isnan(found["mpjpe_mm"]).tolist() == [i == 4 for i in range(N)]
     assert np.nanmax(found["mpjpe_mm"]) < 1e-3
@@ -230,7 +230,9 @@ def test_joints_are_regressed_where_the_labels_are() -> None:
     stored = in_mano_order[:, order]
     truths = truths_of(stored, scene.vertices, tip_set="freihand", regressed=True)
     pose = np.concatenate([scene.global_orient, scene.hand_pose], axis=1).reshape(N, 16, 3)
-    joints, mesh = posed_hands(axis_angle_to_matrix(pose), scene.betas, np.ones(N, bool), chain, truths)
+    joints, mesh = posed_hands(
+        axis_angle_to_matrix(pose), scene.betas, np.ones(N, bool), chain, tip_set="freihand", regressed=True
+    )
     found = measure_hands(PredictedHands(joints, mesh, None), truths)
     assert found["mpjpe_mm"].max() < 1e-3
     assert found["mpvpe_mm"].max() < 1e-3

@@ -123,6 +123,9 @@ def test_local_scores_are_the_official_scripts(opened: AnnotatedDataset) -> None
 def test_the_split_says_how_many_and_where(opened: AnnotatedDataset) -> None:
     expected = expected_of(opened)
     assert expected.num_samples == len(opened)
+    if opened.name == "freihand":
+        assert expected.wrists_3d is None
+        return
     assert expected.wrists_3d is not None
     truth = published_truth(opened)
     assert truth is not None
