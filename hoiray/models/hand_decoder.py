@@ -153,18 +153,26 @@ class JointCues(nn.Module):
             The vector (B, num_features), the depths (B, 21) and the palm; the last two None where not asked for.
         """
         seen = pooled(features, heatmaps)
+        cues = self.reduce(seen).flatten(1).float()
+        with torch.autocast(seen.device.type, enabled=False):
+            geometry, depths, palm = self._geometry(seen.float(), joints_2d_unit, box_shapes)
+        return torch.cat([cues, geometry], dim=1), depths, palm
+
+    def _geometry(
+        self, seen: Tensor, joints_2d_unit: Tensor, box_shapes: Tensor
+    ) -> tuple[Tensor, Tensor | None, Palm | None]:
         isotropic = (joints_2d_unit - 0.5) * box_shapes[:, None]
-        cues, depths, palm = [self.reduce(seen).flatten(1).float()], None, None
+        depths = None
         if self.depth is not None:
-            depths = (seen.float() * self.depth).sum(dim=-1)
+            depths = (seen * self.depth).sum(dim=-1)
             depths = depths - depths[:, WRIST : WRIST + 1]
             isotropic = torch.cat([isotropic, depths[..., None]], dim=-1)
-        cues.append(isotropic.flatten(1))
-        if self.has_palm:
-            palm = palm_of(isotropic)
-            own = in_palm_frame(isotropic, palm)
-            cues += [own.flatten(1), palm.R_cam_palm.flatten(1), palm.length[:, None]]
-        return torch.cat(cues, dim=1), depths, palm
+        if not self.has_palm:
+            return isotropic.flatten(1), depths, None
+        palm = palm_of(isotropic)
+        own = in_palm_frame(isotropic, palm)
+        parts = [isotropic.flatten(1), own.flatten(1), palm.R_cam_palm.flatten(1), palm.length[:, None]]
+        return torch.cat(parts, dim=1), depths, palm
 
 
 class HandDecoder(nn.Module):

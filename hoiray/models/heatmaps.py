@@ -20,7 +20,8 @@ def expected_points(heatmaps: Tensor) -> Tensor:
     They lie between the outermost cell centres: in (0.5 / R, 1 - 0.5 / R).
     """
     centers = cell_centers(heatmaps.shape[-1], heatmaps)
-    return torch.stack([heatmaps.sum(dim=-2) @ centers, heatmaps.sum(dim=-1) @ centers], dim=-1)
+    # sums of products, not a matrix product: autocast would round that to half precision, 1/256 of a box
+    return torch.stack([(heatmaps.sum(dim=axis) * centers).sum(dim=-1) for axis in (-2, -1)], dim=-1)
 
 
 def pooled(features: Tensor, heatmaps: Tensor) -> Tensor:

@@ -43,7 +43,8 @@ class _TrueHand:
 def compute_losses(output: NetworkOutput, batch: Batch, config: LossConfig, hand: HandModel) -> dict[str, Tensor]:
     """Compare a network's output with the truth.
 
-    A term whose weight is zero is not computed and not returned. A sample counts `batch.weights` times in every term it
+    A hand's term whose weight is zero is not computed and not returned; the object's always are, for workers that train
+    together need a gradient for every weight of its branch, be it zero. A sample counts `batch.weights` times in every term it
     has the truth for; samples without (`has_mano` False for rotations, betas and vertices, `is_supervised` False for
     the object) add neither loss nor gradient.
 
@@ -170,8 +171,6 @@ def _heatmap_error(output: NetworkOutput, target: HandTargets, config: LossConfi
 
 def _object_terms(output: NetworkOutput, target: ObjectTargets, config: LossConfig) -> dict[str, Tensor]:
     """Return (B,) values of the object's terms; exactly zero, with zero gradient, where it is not supervised."""
-    if config.weights.object_location == 0.0 and config.weights.object_confidence == 0.0:
-        return {}
     rows = target.is_supervised
     points, logits = output.object_points_unit[rows], output.object_confidence_logits[rows]
     errors = points - target.control_points_unit[rows, None]

@@ -28,8 +28,8 @@ def by_the_paper(layer: CrossAttention, query: Tensor, context: Tensor) -> tuple
     for token in tokens:
         scores = torch.stack([layer.query(token) @ key / math.sqrt(CHANNELS) for key in keys])
         weights = torch.softmax(scores, dim=0)
-        token = token + sum(weight * value for weight, value in zip(weights, values, strict=True))
-        out.append(token + layer.mlp(token))
+        attended = token + sum(weight * value for weight, value in zip(weights, values, strict=True))
+        out.append(attended + layer.mlp(attended))
         rows.append(weights)
     return torch.stack(out).T.reshape(query.shape), torch.stack(rows)
 
