@@ -44,9 +44,10 @@ def compute_losses(output: NetworkOutput, batch: Batch, config: LossConfig, hand
     """Compare a network's output with the truth.
 
     A hand's term whose weight is zero is not computed and not returned; the object's always are, for workers that train
-    together need a gradient for every weight of its branch, be it zero. A sample counts `batch.weights` times in every term it
-    has the truth for; samples without (`has_mano` False for rotations, betas and vertices, `is_supervised` False for
-    the object) add neither loss nor gradient.
+    together need a gradient for every weight of its branch, be it zero.
+
+    A sample counts `batch.weights` times in every term it has the truth for. Samples without (`has_mano` False for
+    rotations, betas and vertices, `is_supervised` False for the object) add neither loss nor gradient.
 
     Args:
         output: of the network, with vertices if they have a weight.
