@@ -56,11 +56,11 @@ _SQRT_HALF = 0.7071067811865476
 _MIN_DEFOCUS_PX = 0.15
 """A Gaussian narrower than this changes no byte by more than one."""
 
-_INSTANT_STEP_PX = 3.0
+_INSTANT_STEP_PX = 2.0
 _FEWEST_INSTANTS = 2
 _MAX_INSTANTS = 24
-"""An exposure has this many instants and one more for each step of motion: an edge that moves by 3 px has three steps
-of 1 px, one that moves by 20 px nine of 2 px, which are each 11 % of its contrast."""
+"""An exposure has this many instants and one more for each step of motion: an edge that moves by 4 px is a ramp of four
+steps of 1 px, one that moves by 20 px of twelve, each 8 % of its contrast."""
 
 _LEAST_MOTION_PX = 0.5
 """What moves less than this during the exposure is as sharp as what stands still."""

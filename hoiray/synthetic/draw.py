@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hoiray.errors import ContractError, describe
-from hoiray.geometry.rotations import axis_angle_to_matrix
+from hoiray.geometry.rotations import axis_angle_to_matrix, matrix_to_axis_angle
 from hoiray.render.light import (
     SH_BAND_0,
     SH_BAND_1,
@@ -317,7 +317,6 @@ class Renderer:
         if not self._has_table:
             return Table(np.zeros(4), np.zeros((2, 4)), np.zeros(2), surface, texels, np.zeros((2, 4)), grid)
         R, t = T_cam_world[:3, :3], T_cam_world[:3, 3]
-        up = R[:, 1]
         camera_world = -R.T @ t
         cosine, sine = np.cos(self._table_yaw_rad), np.sin(self._table_yaw_rad)
         along = np.array([[cosine, 0.0, sine], [-sine, 0.0, cosine]])
@@ -325,9 +324,15 @@ class Renderer:
         flat = np.array([[1.0, 0.0, 0.0], [0.0, 0.0, 1.0]])
         to_cells = (_GRID - 1) / (2 * _GRID_HALF_M)
         grid_axes = np.column_stack([flat @ R.T, flat @ camera_world + _GRID_HALF_M]) * to_cells
+        return Table(self._plane(T_cam_world), axes, self._table_half_m, surface, texels, grid_axes, grid)
+
+    def _plane(self, T_cam_world: FloatArray) -> FloatArray:
+        """Return the (4,) plane of the table, see `shading.Table`."""
+        if not self._has_table:
+            return np.zeros(4)
         # points of the plane y = 0: up . p = up . t, and up . t < 0 where the camera is above it
-        plane = np.append(up, float(up @ t))
-        return Table(plane, axes, self._table_half_m, surface, texels, grid_axes, grid)
+        up = T_cam_world[:3, 1]
+        return np.append(up, float(up @ T_cam_world[:3, 3]))
 
     # --- soft shadows ------------------------------------------------------------------------------------------------
 
@@ -385,8 +390,9 @@ class Renderer:
         share = self.flaws.shutter_share
         T_after_now = np.asarray(after.T_cam_world, np.float64) @ np.linalg.inv(posed.T_cam_world)
         moved = (share * (self._pose(after) - posed.vertices)).astype(np.float32)
-        still = share * (T_after_now - np.eye(4))[:3]
-        longest_px = _longest_motion_px(posed.vertices, moved, still, view)
+        still = share * _velocity(T_after_now)
+        plane = self._plane(posed.T_cam_world)
+        longest_px = _longest_motion_px(posed.vertices, moved, still, plane, view)
         if longest_px < _LEAST_MOTION_PX:
             return None
         focal_px = np.array([view.K[0, 0], view.K[1, 1]], np.float64)
@@ -488,11 +494,46 @@ def _key(view: View) -> tuple[object, ...]:
     return (*hands, *(thing.name for thing in view.objects))
 
 
-def _longest_motion_px(vertices: FloatArray, moved: Float32, still: FloatArray, view: View) -> float:
-    """Measure how far visible things, or the room behind them, move across the image."""
+def _longest_motion_px(vertices: FloatArray, moved: Float32, still: FloatArray, plane: FloatArray, view: View) -> float:
+    """Measure how far visible things, or table and room behind them, move across the image."""
     K = np.asarray(view.K, np.float64)
-    room_px = float(np.linalg.norm(still[:2, 2]) * K[0, 0])
-    return max(longest_motion_px(vertices, moved, K, *view.image_size, NEAR_M), room_px)
+    behind_px = _longest_motion_behind_px(still, plane, K, view.image_size)
+    return max(longest_motion_px(vertices, moved, K, *view.image_size, NEAR_M), behind_px)
+
+
+def _longest_motion_behind_px(still: FloatArray, plane: FloatArray, K: FloatArray, size: tuple[int, int]) -> float:
+    """Return how far the plane of the table or the distant room moves at most, on a grid that reaches the corners.
+
+    A camera that rolls moves only what is away from the middle, one that shifts only what is near: the table.
+    """
+    rows, columns = np.meshgrid(np.linspace(0, size[0] - 1, 5), np.linspace(0, size[1] - 1, 5), indexing="ij")
+    pixels = np.stack([columns.ravel(), rows.ravel(), np.ones(rows.size)])
+    rays = np.linalg.inv(K) @ pixels
+    towards = plane[:3] @ rays
+    sees_table = (plane[3] < 0.0) & (towards < -1e-6)
+    nearness = np.where(sees_table, towards / min(plane[3], -NEAR_M), 0.0)
+    turned, shifted = still[:, :3] @ rays, np.outer(still[:, 3], nearness)
+    longest = 0.0
+    for moved in (turned, turned + shifted):
+        across = moved[:2] - rays[:2] * moved[2]
+        longest = max(longest, float(np.linalg.norm(K[:2, :2] @ across, axis=0).max()))
+    return longest
+
+
+def _velocity(T: FloatArray) -> FloatArray:
+    """Return the (3, 4) even motion per unit of time, at its start, that has become the rigid motion T after one.
+
+    The exposure lies evenly about its start: going on along the chord, T - 1, would turn away to one side.
+    """
+    axis_angle = np.asarray(matrix_to_axis_angle(T[:3, :3]), np.float64)
+    x, y, z = axis_angle
+    turn = np.array([[0.0, -z, y], [z, 0.0, -x], [-y, x, 0.0]])
+    angle_rad = float(np.linalg.norm(axis_angle))
+    # the inverse of the map from even shift to the shift that has come about (Murray, Li and Sastry, 1994, A.2)
+    half = angle_rad / 2
+    curve = 1.0 / 12.0 if angle_rad < 1e-3 else (1.0 - half / np.tan(half)) / (angle_rad * angle_rad)
+    shift = (np.eye(3) - 0.5 * turn + curve * turn @ turn) @ T[:3, 3]
+    return np.column_stack([turn, shift])
 
 
 def _halved_motion(motion: Motion | None) -> Motion | None:

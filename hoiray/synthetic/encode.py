@@ -24,8 +24,8 @@ JPEG_QUALITY: Final = 95
 """OpenCV's own default; edges of 0/255 masks ring by less than 30 levels at it."""
 
 PNG_COMPRESSION: Final = 1
-"""Of 0 to 9. With one filter for all rows and, in colour, runs instead of matches, a rendered 640 x 480 frame takes a third
-of the time of level 3 and is 6 % smaller: noise has no matches to look for."""
+"""Of 0 to 9. With one filter for all rows and, in colour, runs instead of matches, a rendered 640 x 480 frame takes a
+third of the time of level 3 and is 6 % smaller: noise has no matches to look for."""
 
 ZIP_TIME: Final = (1980, 1, 1, 0, 0, 0)
 """The first moment a zip archive can name."""

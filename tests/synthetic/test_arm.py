@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from hoiray.datasets.sample import ManoParameters
 from hoiray.errors import ContractError
+from hoiray.geometry.rotations import axis_angle_to_matrix
 from hoiray.hand.model import HandModel
 from hoiray.render.raster import rasterise
 from hoiray.render.shade import vertex_normals
 from hoiray.synthetic import arm as arm_module
-from hoiray.synthetic.arm import SleeveCut, faces_of_side, load_arm, pose_arm, shape_arm, sleeve_uv
+from hoiray.synthetic.arm import SleeveCut, faces_of_side, load_arm, pose_arm, shape_arm, sleeve_uv, turns_of
 
 FloatArray = NDArray[np.float64]
 
@@ -129,3 +130,10 @@ def test_a_missing_arm_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     monkeypatch.setattr(arm_module, "ARM_PATH", tmp_path / "no.npz")
     with pytest.raises(ContractError, match=r"no\.npz"):
         load_arm.__wrapped__()
+
+
+@pytest.mark.parametrize("angle_rad", [0.0, 1e-7, 1e-4, 1.001e-4, 0.7, np.pi - 1e-6, np.pi, 7.0])
+def test_turns_are_those_of_the_geometry(angle_rad: float) -> None:
+    axes = np.random.default_rng(0).normal(size=(5, 3))
+    axis_angle = angle_rad * axes / np.linalg.norm(axes, axis=1, keepdims=True)
+    np.testing.assert_allclose(turns_of(axis_angle), axis_angle_to_matrix(axis_angle), atol=1e-12)

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from hoiray.errors import ContractError
-from hoiray.synthetic.degrade import CameraFlaws, compress, develop, draw_flaws, frame_generator, tone_curve
+from hoiray.synthetic.degrade import CameraFlaws, compress, develop, draw_flaws, expose, frame_generator, tone_curve
 from hoiray.synthetic.domains import DOMAINS, LAB, WILD, Knobs
 from hoiray.synthetic.scene import Appearance
+from hoiray.synthetic.shading import Layers
 
 GREY = np.full((64, 64, 3), 0.18, np.float32)
 APPEARANCE = Appearance(3, "lab", 1.0, {})
@@ -116,3 +117,75 @@ def test_compression_costs_detail_and_less_of_it_at_higher_quality() -> None:
 def test_a_grey_image_is_refused() -> None:
     with pytest.raises(ContractError, match="linear image"):
         develop(np.zeros((4, 4), np.float32), CameraFlaws(), _rng())
+
+
+class TestExpose:
+    """Squares of one grey at one depth: (first row, first column, side in px, grey, depth in metres, motion in px)."""
+
+    @staticmethod
+    def _layers(*squares: tuple[int, int, int, float, float, float], panning_px: float = 0.0) -> Layers:
+        """Lay squares over a background that is black on the left and white on the right."""
+        front, back = np.zeros((64, 64, 4), np.float32), np.zeros((64, 64, 3), np.float32)
+        course = np.zeros((64, 64, 3), np.float32)
+        back[:, 32:] = 1.0
+        course[..., 2] = np.inf
+        for row, column, side, grey, depth_m, motion_px in squares:
+            part = (slice(row, row + side), slice(column, column + side))
+            front[part], course[part] = [grey, grey, grey, 1.0], [motion_px, 0.0, depth_m]
+        back_course = np.zeros((64, 64, 2) if panning_px else (0, 0, 2), np.float32)
+        back_course[..., 0] = panning_px
+        return Layers(front, back, course, back_course, np.ones((64, 64), np.uint8))
+
+    def test_what_stands_still_is_laid_over_what_is_behind_it(self) -> None:
+        still = self._layers((10, 20, 20, 0.5, 1.0, 0.0))
+        expected = still.front[..., :3] + (1 - still.front[..., 3:]) * still.back
+        np.testing.assert_array_equal(expose(still), expected)
+        np.testing.assert_array_equal(expose(still._replace(course=np.zeros((0, 0, 3), np.float32))), expected)
+
+    @pytest.mark.parametrize("motion_px", [3.0, -9.0, 20.0])
+    def test_a_moving_edge_becomes_a_ramp_as_long_as_the_motion(self, motion_px: float) -> None:
+        layers = self._layers((10, 16, 30, 0.5, 1.0, motion_px))
+        linear = expose(layers._replace(back=np.zeros_like(layers.back)))
+        columns = np.arange(64.0)
+        instants = (np.arange(400) + 0.5) / 400 - 0.5
+        left, right = 15.5 + motion_px * instants[:, None], 45.5 + motion_px * instants[:, None]
+        covered = np.clip(columns - left + 0.5, 0, 1) * np.clip(right - columns + 0.5, 0, 1)
+        np.testing.assert_allclose(linear[25, :, 0], 0.5 * covered.mean(axis=0), atol=0.5 / (2 + abs(motion_px) / 2))
+        assert np.abs(np.diff(linear[25, :, 0])).max() < 0.5 / (1 + abs(motion_px) / 2), "no steps"
+        assert linear[25, 30, 0] == pytest.approx(0.5), "the inside is as it was"
+        np.testing.assert_array_equal(linear[:9], 0.0)
+
+    def test_light_is_neither_lost_nor_won(self) -> None:
+        layers = self._layers((10, 18, 20, 0.5, 1.0, 11.0))
+        linear = expose(layers._replace(back=np.zeros_like(layers.back)))
+        assert linear.sum() == pytest.approx(layers.front[..., :3].sum(), rel=0.01)
+
+    def test_what_passes_behind_something_does_not_smear_over_it(self) -> None:
+        alone = self._layers((10, 20, 20, 0.5, 1.0, 0.0))
+        passed = self._layers((20, 34, 20, 0.9, 2.0, 16.0), (10, 20, 20, 0.5, 1.0, 0.0))
+        np.testing.assert_allclose(expose(passed)[10:30, 20:40], expose(alone)[10:30, 20:40], atol=1e-6)
+
+    def test_what_passes_in_front_of_something_smears_over_it_and_uncovers_it(self) -> None:
+        """The ramp runs from one grey to the other; the white behind both is seen nowhere."""
+        layers = self._layers((0, 20, 44, 0.2, 2.0, 0.0), (10, 30, 20, 0.6, 1.0, 12.0))
+        line = expose(layers)[20, 24:60, 0]
+        assert line.max() < 0.6 + 1e-6
+        assert line.min() > 0.2 - 1e-6
+        assert 0.3 < line[4] < 0.5
+        assert 0.3 < line[8] < 0.5
+
+    def test_a_turning_camera_blurs_what_is_behind_and_not_what_turns_with_it(self) -> None:
+        linear = expose(self._layers((10, 4, 20, 0.5, 1.0, 0.0), panning_px=8.0))
+        np.testing.assert_array_equal(linear[12:28, 6:22], np.float32(0.5))
+        ramp = np.diff(linear[40, 26:38, 0])
+        assert ramp.min() >= 0
+        assert ramp.max() < 0.2, "no steps: 1/8 would be even"
+        assert (ramp > 0).sum() >= 6
+        np.testing.assert_array_equal(linear[40, :26, 0], 0.0)
+
+    def test_layers_are_left_alone(self) -> None:
+        layers = self._layers((10, 20, 20, 0.5, 1.0, 7.0), panning_px=3.0)
+        before = [layer.copy() for layer in layers]
+        expose(layers)
+        for layer, copy in zip(layers, before, strict=True):
+            np.testing.assert_array_equal(layer, copy)

@@ -191,6 +191,19 @@ def test_what_the_lamp_does_not_reach_is_dark_where_there_is_no_other_light(monk
     assert (ratio > 0.99).mean() > 0.5
 
 
+def test_the_table_is_lit_by_the_lamp_and_by_the_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Exposure makes white paper equally bright under either light; so is, within a third, a dull table."""
+    place, view = load_environment("lab"), _view(things=False, elevation_rad=1.2)
+    dark: tuple[dict[str, FloatArray], ...] = ({}, {"lamp_colour": np.zeros(3)}, {"ambient_sh": np.zeros((9, 3))})
+    medians = []
+    for changes in dark:
+        changed = dataclasses.replace(place, **changes)
+        monkeypatch.setattr("hoiray.synthetic.draw.load_environment", lambda name, changed=changed: changed)
+        medians.append(np.median(_renderer().render_linear(view)[0]))
+    assert 0.66 < medians[1] / medians[0] < 1.5
+    assert 0.66 < medians[2] / medians[0] < 1.5
+
+
 def test_the_same_view_has_the_same_bits_in_another_renderer() -> None:
     view = _view()
     first, second = _shared().render(view), _renderer().render(view)
@@ -272,6 +285,57 @@ class TestMotion:
             for shift in (0.02, -0.02)
         )
         assert np.abs(there - back).mean() < 0.3 * np.abs(there - still).mean()
+
+    def test_blur_is_the_mean_of_many_sharp_pictures(self) -> None:
+        """The slow way: render the hand at many instants of the exposure, and take the mean of the light."""
+
+        def shifted(shift_m: float) -> View:
+            return dataclasses.replace(_view(size=(120, 160), shift_m=shift_m), objects=())
+
+        renderer = _renderer(flaws=self.FLAWS, has_table=False)
+        still = renderer.render_linear(shifted(0.0))[0]
+        blurred = renderer.render_linear(shifted(0.0), shifted(0.025))[0]
+        instants = 0.025 * ((np.arange(16) + 0.5) / 16 - 0.5)
+        slow = np.mean([renderer.render_linear(shifted(shift_m))[0] for shift_m in instants], axis=0)
+        assert np.abs(blurred - slow).mean() < 0.12 * np.abs(still - slow).mean()
+        assert np.quantile(np.abs(blurred - slow), 0.999) < 0.3 * np.quantile(np.abs(still - slow), 0.999)
+
+    @pytest.mark.parametrize(
+        ("turn_rad", "shift_m", "elevation_rad"),
+        [
+            ((0.06, 0.0, 0.12), (0.0, 0.02, 0.03), 0.25),
+            # the middle of the picture stands still
+            ((0.0, 0.0, 0.12), (0.0, 0.0, 0.0), 0.25),
+            # the room, which is far away, stands still
+            ((0.0, 0.0, 0.0), (0.02, 0.02, 0.0), 1.2),
+        ],
+    )
+    def test_a_moving_camera_blurs_table_and_room_as_the_mean_of_many_sharp_pictures(
+        self, turn_rad: tuple[float, ...], shift_m: tuple[float, ...], elevation_rad: float
+    ) -> None:
+        def seen_by(time: float) -> View:
+            view = _view(size=(120, 160), things=False, elevation_rad=elevation_rad)
+            T = view.T_cam_world.copy()
+            T[:3] = np.asarray(axis_angle_to_matrix(time * np.array(turn_rad))) @ T[:3]
+            T[:3, 3] += time * np.array(shift_m)
+            return dataclasses.replace(view, T_cam_world=T)
+
+        renderer = _renderer(flaws=self.FLAWS)
+        still = renderer.render_linear(seen_by(0.0))[0]
+        blurred = renderer.render_linear(seen_by(0.0), seen_by(1.0))[0]
+        slow = np.mean([renderer.render_linear(seen_by((k + 0.5) / 16 - 0.5))[0] for k in range(16)], axis=0)
+        assert np.abs(blurred - slow).mean() < 0.2 * np.abs(still - slow).mean()
+
+    def test_a_turning_camera_blurs_the_room(self) -> None:
+        now = _view(size=(120, 160), things=False)
+        T = now.T_cam_world.copy()
+        T[:3] = np.asarray(axis_angle_to_matrix(np.array([0.0, 0.08, 0.0]))) @ T[:3]
+        renderer = _renderer(flaws=self.FLAWS, has_table=False)
+        still = renderer.render_linear(now)[0]
+        turned = renderer.render_linear(now, dataclasses.replace(now, T_cam_world=T))[0]
+        sharpness = [np.abs(np.diff(linear, axis=1)).max() for linear in (still, turned)]
+        assert sharpness[1] < 0.9 * sharpness[0]
+        assert turned.mean() == pytest.approx(still.mean(), rel=0.02)
 
     def test_a_later_view_of_something_else_is_refused(self) -> None:
         with pytest.raises(ContractError, match="later view"):

@@ -1,10 +1,20 @@
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
 from hoiray.render.light import sphere_directions
 from hoiray.render.occlusion import parallel_frame
 from hoiray.render.raster import concatenate_meshes
-from hoiray.synthetic.shading import SHADOW_BLOCK_PX, block_minima, face_views, measure_openness
+from hoiray.synthetic.objects import build_object
+from hoiray.synthetic.shading import (
+    SHADOW_BLOCK_PX,
+    block_minima,
+    face_views,
+    find_shown,
+    longest_motion_px,
+    measure_openness,
+    splat_depth,
+)
 
 FloatArray = NDArray[np.float64]
 
@@ -81,3 +91,30 @@ def test_faces_know_their_side_and_their_mip_level() -> None:
     np.testing.assert_array_equal(facing[:2], [1.0, -1.0])
     # 256 texels on 64 pixels: two halvings leave one texel a pixel
     np.testing.assert_array_equal(level, [2, 2, 0])
+
+
+def test_faces_that_look_away_are_shown_only_where_the_surface_is_open() -> None:
+    vertices = np.concatenate([_square(0.1, 1.0), [[0.0, 0.0, 0.0], [0.1, 0.0, 1.0], [-0.1, 0.0, 1.0]]])
+    towards, away, on_edge = [0, 2, 1], [0, 1, 2], [4, 5, 6]
+    faces = np.array([towards, away, on_edge])
+    np.testing.assert_array_equal(find_shown(vertices, faces, np.zeros(3, np.bool_)), [0, 2])
+    np.testing.assert_array_equal(find_shown(vertices, faces, np.ones(3, np.bool_)), [0, 1, 2])
+
+
+def test_of_a_closed_surface_the_outside_is_nearest() -> None:
+    mesh = build_object("mug")
+    placed = mesh.vertices * [400.0, 400.0, 1.0] + [32.0, 32.0, 0.0]
+    maps = np.full((2, 64, 64), np.inf, np.float32)
+    for depth_m, is_closed in zip(maps, (False, True), strict=True):
+        splat_depth(placed, mesh.faces, depth_m, is_closed)
+    assert np.isfinite(maps[0]).sum() > 300
+    np.testing.assert_array_equal(*maps)
+
+
+def test_the_longest_motion_is_that_of_what_is_seen() -> None:
+    K = np.array([[100.0, 0, 50], [0, 100.0, 50], [0, 0, 1]])
+    vertices = np.array([[0.0, 0, 1.0], [0.0, 0, 2.0], [9.0, 0, 1.0], [0.0, 0, 0.01]])
+    moved = np.array([[0.03, 0.04, 0], [0.2, 0, 0], [5, 0, 0], [5, 0, 0]], np.float32)
+    assert longest_motion_px(vertices, moved, K, 100, 100, 0.05) == pytest.approx(10.0)
+    assert longest_motion_px(vertices[:1], moved[:1], K, 100, 100, 0.05) == pytest.approx(5.0)
+    assert longest_motion_px(vertices[2:], moved[2:], K, 100, 100, 0.05) == 0.0
