@@ -248,7 +248,8 @@ def _keep_quaternions(pose: FloatArray, row: int, slot: int, kept: FloatArray) -
             np.float64(pose[row, 3 * joint + 1]),
             np.float64(pose[row, 3 * joint + 2]),
         )
-        angle = sqrt(x * x + y * y + z * z)
+        squared = x * x + y * y + z * z
+        angle = sqrt(squared) if np.isfinite(squared) else np.nan
         ratio = 0.5 if angle == 0.0 else sin(0.5 * angle) / angle
         kept[slot, joint, 0] = cos(0.5 * angle)
         kept[slot, joint, 1] = x * ratio

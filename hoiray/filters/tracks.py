@@ -180,13 +180,14 @@ def _iou(bbox_xyxy: FloatArray, first: int, second: int) -> float:
     for axis in range(2):
         low, high = np.float64(bbox_xyxy[first, axis]), np.float64(bbox_xyxy[first, axis + 2])
         other_low, other_high = np.float64(bbox_xyxy[second, axis]), np.float64(bbox_xyxy[second, axis + 2])
-        if not (high > low and other_high > other_low):
+        if not (
+            high > low and other_high > other_low and np.isfinite(high - low) and np.isfinite(other_high - other_low)
+        ):
             return 0.0
         first_area *= high - low
         second_area *= other_high - other_low
         common *= max(min(high, other_high) - max(low, other_low), 0.0)
-    union = first_area + second_area - common
-    return common / union if np.isfinite(union) else 0.0
+    return common / (first_area + second_area - common)
 
 
 @inlined
