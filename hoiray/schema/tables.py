@@ -100,7 +100,7 @@ REFUSALS: Final = TableSchema(
 )
 PREDICTIONS: Final = TableSchema(
     "predictions",
-    1,
+    2,
     "Every hand in every frame: the fused prediction and its spatial measurements, before any judgement.",
     ("video_id", "frame_index", "hand_index"),
     PREDICTION_COLUMNS,
@@ -108,7 +108,7 @@ PREDICTIONS: Final = TableSchema(
 )
 LABELS: Final = TableSchema(
     "labels",
-    1,
+    2,
     "Every hand in every frame, accepted or refused, with all that is needed to judge it again, audit it or train.",
     ("video_id", "frame_index", "hand_index"),
     LABEL_COLUMNS,
