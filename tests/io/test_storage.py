@@ -2,7 +2,8 @@ import pytest
 from s3_server import S3Server
 
 from hoiray.errors import ConfigError, InputError
-from hoiray.io.storage import S3Location, probe_s3, s3_client
+from hoiray.io import storage
+from hoiray.io.storage import S3Location, _parse_time, probe_s3, s3_client
 
 
 def test_an_s3_uri_splits_into_bucket_and_prefix() -> None:
@@ -41,3 +42,28 @@ def test_an_unreachable_server_is_an_input_error(monkeypatch: pytest.MonkeyPatch
         monkeypatch.setenv(key, value)
     with pytest.raises(InputError, match=r"127\.0\.0\.1:1"):
         probe_s3("s3://b")
+
+
+def test_times_are_those_that_botocore_reads() -> None:
+    from botocore.utils import parse_timestamp
+
+    for text in ("2026-11-29T01:02:03.000Z", "2026-11-29T01:02:03Z", "Sun, 29 Nov 2026 01:02:03 GMT", "1764378123"):
+        assert _parse_time(text) == parse_timestamp(text)
+
+
+def test_a_uri_with_credentials_is_refused_without_repeating_them() -> None:
+    with pytest.raises(ConfigError, match="no credentials in the URI") as raised:
+        S3Location.parse("s3://AKIAX:s3cr3t@bucket/x")
+    assert "s3cr3t" not in str(raised.value)
+    assert "AKIAX" not in str(raised.value)
+
+
+@pytest.mark.s3
+def test_a_client_is_shared_until_the_environment_changes(
+    s3_environment: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert s3_environment.secret_key not in repr(storage._clients)
+    first = s3_client()
+    assert s3_client() is first
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "other")
+    assert s3_client() is not first
