@@ -367,6 +367,20 @@ def _released() -> NetworkConfig:
     )
 
 
+_LIGHT_WEIGHTS: Final = NetworkLossWeights(
+    heatmaps=10.0,
+    depth=20.0,
+    joints_2d=100.0,
+    joints_3d=1e3,
+    vertices=0.0,
+    object_location=50.0,
+    object_confidence=20.0,
+)
+"""At the start the heatmaps weigh more than all else together, for a pose read from joints nobody has found is noise.
+With the released code's 1e4 for 3D joints (and 1 for heatmaps) the 2D error after 8000 crops was 0.30 box sides instead
+of 0.24, and PA-MPJPE 13.0 mm instead of 10.0."""
+
+
 def _light(name: str, backbone: BackboneConfig, channels: int) -> NetworkConfig:
     """Return what `small` and `nano` share: heads that learn a free orientation from few images."""
     return NetworkConfig(
@@ -394,7 +408,7 @@ def _light(name: str, backbone: BackboneConfig, channels: int) -> NetworkConfig:
             confidence_decay=8.0,
             object_area="mask_cells",
             unsupervised="supervised",
-            weights=NetworkLossWeights(heatmaps=1.0, depth=10.0, vertices=0.0),
+            weights=_LIGHT_WEIGHTS,
         ),
         # with confidence_decay 8 a confidence of 0.2 is an error of 0.2 box sides
         pnp=PnpConfig(min_confidence=0.2, refines=True),

@@ -57,26 +57,34 @@ def crop_regions(features: Tensor, boxes_xyxy: Tensor, config: RegionConfig, *, 
     Returns:
         (B, C, R, R), channels last in memory; zeros where a region leaves the map by more than one cell.
     """
-    if config.sampling == "cell_centers":
-        return _at_cell_centers(features, boxes_xyxy, config.cells, first_cell_px)
+    with torch.autocast(features.device.type, enabled=False):
+        # half precision has no pixel of its own beyond 256: places are always computed in full
+        whole, boxes = features.float(), boxes_xyxy.float()
+        if config.sampling == "cell_centers":
+            region = _at_cell_centers(whole, boxes, config.cells, first_cell_px)
+        else:
+            region = _roi_aligned(whole, boxes, config, first_cell_px)
+    return region.to(features.dtype).contiguous(memory_format=torch.channels_last)
+
+
+def _roi_aligned(features: Tensor, boxes_xyxy: Tensor, config: RegionConfig, first_cell_px: float) -> Tensor:
     shift = 0.5 * STRIDE - first_cell_px if config.aligned else 0.0
-    rows = torch.arange(len(boxes_xyxy), dtype=features.dtype, device=features.device)
-    rois = torch.cat([rows[:, None], boxes_xyxy.to(features.dtype) + shift], dim=1)
+    rows = torch.arange(len(boxes_xyxy), dtype=torch.float32, device=features.device)
+    rois = torch.cat([rows[:, None], boxes_xyxy + shift], dim=1)
     samples = config.samples_per_cell or -1
     size = (config.cells, config.cells)
     out: Tensor = roi_align(features, rois, size, 1.0 / STRIDE, sampling_ratio=samples, aligned=config.aligned)
-    return out.contiguous(memory_format=torch.channels_last)
+    return out
 
 
 def _at_cell_centers(features: Tensor, boxes_xyxy: Tensor, num_cells: int, first_cell_px: float) -> Tensor:
     """Sample once at the centre of every cell."""
     steps = (torch.arange(num_cells, dtype=torch.float32, device=features.device) + 0.5) / num_cells
-    corners = (boxes_xyxy.float() - first_cell_px) / STRIDE  # in cells of the map
+    corners = (boxes_xyxy - first_cell_px) / STRIDE  # in cells of the map
     along = corners[:, None, :2] + steps[None, :, None] * (corners[:, None, 2:] - corners[:, None, :2])  # (B, R, 2)
     height, width = features.shape[-2:]
     sizes = torch.tensor([width, height], dtype=torch.float32, device=features.device)
     along = (2.0 * along + 1.0) / sizes - 1.0  # grid_sample's unit: -1 and 1 are the outer edges of the map
     shape = (len(along), num_cells, num_cells)
     grid = torch.stack([along[:, None, :, 0].expand(shape), along[:, :, None, 1].expand(shape)], dim=-1)
-    out = grid_sample(features, grid.to(features.dtype), mode="bilinear", padding_mode="zeros", align_corners=False)
-    return out.contiguous(memory_format=torch.channels_last)
+    return grid_sample(features, grid, mode="bilinear", padding_mode="zeros", align_corners=False)

@@ -1,3 +1,4 @@
+import pytest
 import torch
 from network_batches import open_hand
 
@@ -8,7 +9,8 @@ from hoiray.models.palm import in_palm_frame, palm_of
 def posed_hand(seed: int) -> torch.Tensor:
     rng = torch.Generator().manual_seed(seed)
     rotations = axis_angle_to_matrix(torch.randn(4, 16, 3, generator=rng) * 0.3)
-    return open_hand().joints_only_from_matrices(rotations[:, 0], rotations[:, 1:], torch.zeros(4, 10))
+    metres = open_hand().joints_only_from_matrices(rotations[:, 0], rotations[:, 1:], torch.zeros(4, 10))
+    return metres * 5.0  # about the unit of a box's side
 
 
 def test_the_palms_frame_turns_with_the_hand_and_ignores_size_and_place() -> None:
@@ -41,9 +43,19 @@ def test_the_axes_run_to_the_knuckles_and_to_the_index_finger() -> None:
     torch.testing.assert_close(torch.linalg.det(R), torch.tensor(1.0))
 
 
-def test_collapsed_joints_have_a_finite_frame_and_gradient() -> None:
-    joints = torch.zeros(2, 21, 3, requires_grad=True)
-    palm = palm_of(joints)
-    (in_palm_frame(joints, palm).sum() + palm.R_cam_palm.sum() + palm.length.sum()).backward()
-    assert joints.grad is not None
-    assert torch.isfinite(joints.grad).all()
+def gradient(joints: torch.Tensor) -> torch.Tensor:
+    leaf = joints.clone().requires_grad_()
+    palm = palm_of(leaf)
+    weights = torch.randn(4, 24, 3, generator=torch.Generator().manual_seed(0))
+    (torch.cat([in_palm_frame(leaf, palm), palm.R_cam_palm], dim=1) * weights).sum().backward()
+    assert leaf.grad is not None
+    return leaf.grad
+
+
+@pytest.mark.parametrize("size", [1e-1, 1e-2, 1e-4, 0.0])
+def test_joints_in_one_place_pull_no_harder_than_a_hand_that_is_seen(size: float) -> None:
+    """As the untrained network has them; the true gradient grows with 1 / size."""
+    seen = gradient(posed_hand(2)).norm()
+    collapsed = gradient(posed_hand(2) * size)
+    assert torch.isfinite(collapsed).all()
+    assert collapsed.norm() < 15.0 * seen

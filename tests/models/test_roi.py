@@ -93,3 +93,18 @@ def test_boxes_meet_where_they_share_an_area() -> None:
     assert common[0].tolist() == [5.0, 6.0, 10.0, 10.0]
     assert common[3].tolist() == [2.0, 3.0, 4.0, 5.0]
     assert common[1].tolist() == first[1].tolist()
+
+
+@pytest.mark.parametrize("sampling", ["roi_align", "cell_centers"])
+def test_half_precision_features_are_still_cut_at_the_right_place(
+    sampling: Literal["roi_align", "cell_centers"],
+) -> None:
+    """In bfloat16 pixel 301.3 would be 302: places are computed in full precision, whatever the features are."""
+    features = torch.randn(1, 3, 128, 128).bfloat16()
+    boxes = torch.tensor([[301.3, 77.7, 430.9, 333.3]])
+    config = RegionConfig(cells=8, sampling=sampling)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        region = crop_regions(features, boxes, config, first_cell_px=0.0)
+    assert region.dtype == torch.bfloat16
+    whole = crop_regions(features.float(), boxes, config, first_cell_px=0.0)
+    assert torch.equal(region, whole.bfloat16())
