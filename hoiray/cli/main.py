@@ -236,6 +236,28 @@ def gc_command(
     raise typer.Exit(collect_garbage(run, delete=delete, min_age_h=min_age_h))
 
 
+@app.command("judge")
+def judge_command(
+    sources: Annotated[
+        list[str], typer.Argument(help="Runs, folders or Parquet files of predictions; local or s3://.")
+    ],
+    out: Annotated[str, typer.Option(help="Folder for the labels; local or s3://.")],
+    limits: Annotated[
+        str, typer.Option(help="paper, a calibrated limits file (.parquet), or a run file (.yaml) that holds limits.")
+    ] = "paper",
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="limits.KEY=VALUE", help="Change one limit, e.g. limits.min_box_iou=0.5."),
+    ] = None,
+    predict_id: Annotated[str | None, typer.Option(help="Which predictions of a run; default: the only ones.")] = None,
+) -> None:
+    """Judge stored predictions again with other limits: no model, no video, the same labels as a new run's."""
+    from hoiray.cli.judge import judge_stored
+
+    status = judge_stored(sources, limits=limits, overrides=overrides or [], out=out, predict_id=predict_id)
+    raise typer.Exit(status)
+
+
 @dead_app.command("list")
 def dead_list(
     run: RunFolder,

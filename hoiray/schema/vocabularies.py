@@ -7,7 +7,7 @@ UNMEASURED_REASONS: Final[dict[str, str]] = {
     "camera_degenerate": "the joints coincide: no weak-perspective camera exists",
     "camera_mirrored": "the best weak-perspective camera has a scale of zero or less",
     "joints_coincide": "two joints coincide: a bone has no length, a joint no angle",
-    "non_finite": "the prediction holds NaN or infinity",
+    "non_finite": "the prediction is missing, or holds NaN or infinity",
     "too_few_members": "fewer than two members of the ensemble gave a prediction",
     "first_of_track": "the track begins here, so there is no predecessor",
     "gap": "the predecessor is further away than the limit on gaps",
