@@ -1,6 +1,7 @@
 """A toy to train: three weights, batches made of a few random numbers, and losses that depend on both."""
 
 import json
+import multiprocessing
 import os
 import signal
 import time
@@ -11,21 +12,27 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 from hoiray.config.what import Optimiser
+from hoiray.config.where import TrainWorkers
+from hoiray.errors import ContractError
 from hoiray.io.store import Store
 from hoiray.models.batch import Batch, HandTargets, NetworkInput, ObjectTargets
+from hoiray.training.checkpoints import CHECKPOINTS, StateFiles, newest_state
 from hoiray.training.history import HISTORY_FILE, TIMING_COLUMNS
-from hoiray.training.job import Prepared
+from hoiray.training.job import Prepared, TrainJob
 from hoiray.training.loop import LoopSettings
 from hoiray.training.precision import Precision
 from hoiray.training.reports import EpochReport, StepReport, Timing
 from hoiray.training.schedule import Schedule
 from hoiray.training.state import TrainState
+from hoiray.training.work import work
 from hoiray.training.world import World
 
 SIDE_PX = 8
+TWO_WORKERS = TrainWorkers(num_workers=2, num_cpus=1.0, max_failures=3)
 STEP_REPORT = StepReport(0, 2, 5, 3, 2, 1e-4, {"total": 1.5, "pose": 0.5, "grad_norm": 2.0}, Timing(40.0, 0.25))
 EPOCH_REPORT = EpochReport(0, 3, 5, {"total": 1.25, "grad_norm": 1.0}, {"pa_mpjpe_mm": 12.0})
 CPU = torch.device("cpu")
@@ -187,3 +194,44 @@ def losses_of(out: Path) -> list[dict[str, object]]:
     """The history without what depends on the clock."""
     table = pq.read_table(out / HISTORY_FILE)
     return table.drop_columns(list(TIMING_COLUMNS)).to_pylist()
+
+
+class SpoiledPartData(ToyData):
+    def batch(self, epoch: int, step: int) -> Batch:
+        batch = super().batch(epoch, step)
+        return spoiled(batch) if (epoch, step) == (0, 1) and self.world.rank == self.world.size - 1 else batch
+
+
+def prepare_spoiled(world: World, *, out: str) -> Prepared:
+    prepared = prepare_toy(world, out=out)
+    object.__setattr__(prepared, "data", SpoiledPartData(world=world))
+    return prepared
+
+
+def _part(rank: int, meeting: str, job: TrainJob, log: str) -> None:
+    dist.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
+    store = Store.open(job.out)
+
+    def keep(folder: str, files: StateFiles | None) -> None:
+        for name, data in files.items() if files else ():
+            store.write(f"{CHECKPOINTS}/{folder}/{name}", data)
+
+    try:
+        work(job, World(rank, 2), start=newest_state(store), keep=keep, tell=lambda _: None, is_time_up=lambda: True)
+    except ContractError as error:
+        Path(f"{log}.{rank}").write_text(str(error))
+    dist.destroy_process_group()
+
+
+def train_on_two_forks(job: TrainJob, folder: Path) -> None:
+    """Run a job on two forked processes that know no Ray."""
+    folder.mkdir(exist_ok=True)
+    meeting = folder / f"meeting{len(list(folder.iterdir()))}"
+    context = multiprocessing.get_context("fork")
+    arguments = [(rank, str(meeting), job, str(folder / "error")) for rank in range(2)]
+    processes = [context.Process(target=_part, args=each) for each in arguments]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0

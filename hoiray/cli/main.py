@@ -114,6 +114,55 @@ def synth(
     )
 
 
+@app.command()
+def train(
+    data: Annotated[
+        list[str] | None, typer.Option(help="Root of an annotated data set, local or s3://; may be repeated.")
+    ] = None,
+    out: Annotated[str | None, typer.Option(help="Where to: an empty folder, or s3://bucket/prefix.")] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="nano, small, paper or released; default: nano.", metavar="NAME")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Run file with a section `training`, e.g. jobs/train.yaml.")
+    ] = None,
+    cluster: Annotated[Path | None, typer.Option(help="Cluster file: its section `train` says where.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data.", min=1)] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Stop cleanly after so long; --resume goes on.", min=0.0)
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Processes of data-parallel training.", min=1)] = None,
+    seed: Annotated[int | None, typer.Option(help="Same seed, same losses.", min=0)] = None,
+    no_ray: Annotated[bool, typer.Option("--no-ray", help="Train in this process, without Ray.")] = False,
+    ray_address: Annotated[str | None, typer.Option(help="A Ray cluster to use; default: start one here.")] = None,
+    resume: Annotated[bool, typer.Option(help="Continue a training that was stopped.")] = False,
+    cache: Annotated[Path | None, typer.Option(help="Folder for crops that are cut once.")] = None,
+    overrides: Overrides = None,
+) -> None:
+    """Train a network on annotated data sets, on Ray; whoever is killed goes on to the same losses."""
+    from hoiray.cli.train import run_train
+    from hoiray.cli.train_request import Request
+
+    run_train(
+        Request(
+            data=data or [],
+            out=out,
+            preset=preset,
+            config=config,
+            cluster=cluster,
+            epochs=epochs,
+            minutes=minutes,
+            workers=workers,
+            seed=seed,
+            uses_ray=not no_ray,
+            ray_address=ray_address,
+            resume=resume,
+            cache=cache,
+            overrides=overrides or [],
+        )
+    )
+
+
 @app.command("inspect")
 def inspect_command(
     dataset: Annotated[str, typer.Argument(help="Root of a data set, local or s3://.")],
@@ -334,6 +383,48 @@ def evaluate(
         device=device,
         hand_model=hand_model,
         **({"protocols": tuple(protocol)} if protocol else {}),
+    )
+    run(request)
+
+
+@app.command()
+def predict(
+    inputs: Annotated[list[Path], typer.Argument(help="Pictures and videos.")],
+    model: Annotated[str, typer.Option(help="Checkpoint, local or s3://.")],
+    out: Annotated[Path, typer.Option(help="Folder for pictures, videos and numbers.")],
+    boxes: Annotated[Path | None, typer.Option(help="JSON list of boxes, by file name or frame number.")] = None,
+    box: Annotated[str | None, typer.Option(help="x0,y0,x1,y1 of one hand, in every frame.")] = None,
+    object_box: Annotated[str | None, typer.Option(help="x0,y0,x1,y1 of its object.")] = None,
+    left: Annotated[bool, typer.Option(help="The hand of --box is a left one.")] = False,
+    attention: Annotated[bool, typer.Option(help="Also draw where the object's queries look.")] = False,
+    attention_at: Annotated[
+        list[str] | None, typer.Option(help="x,y in the unit square of the query's box; may be repeated.")
+    ] = None,
+    object_mesh: Annotated[
+        Path | None, typer.Option("--object", help="The object's mesh (.obj, .ply), metres.")
+    ] = None,
+    camera: Annotated[str | None, typer.Option(help="fx,fy,cx,cy in px; default: unknown.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    hand_model: Annotated[Path | None, typer.Option(help="The network's hand model; default: the open hand.")] = None,
+) -> None:
+    """Draw a model's hands and objects over pictures and videos, and write the numbers."""
+    from hoiray.cli.predict import PredictionRequest
+    from hoiray.cli.predict import predict as run
+
+    request = PredictionRequest(
+        inputs=tuple(inputs),
+        model=model,
+        out=out,
+        boxes=boxes,
+        box=box,
+        object_box=object_box,
+        is_left=left,
+        attention=attention,
+        attention_at=tuple(attention_at or ()),
+        object_mesh=object_mesh,
+        camera=camera,
+        device=device,
+        hand_model=hand_model,
     )
     run(request)
 

@@ -29,7 +29,11 @@ _LIGHT: Final[dict[str, JsonValue]] = {
 TRAINING_PRESETS: Final[Mapping[str, Mapping[str, JsonValue]]] = MappingProxyType(
     {
         "paper": {"network": "paper"},
-        "released": {"network": "released", "augmentation": Augmentation.released().model_dump()},
+        "released": {
+            "network": "released",
+            "augmentation": Augmentation.released().model_dump(),
+            "integer_crop_centers": True,
+        },
         "small": {"network": "small", **_LIGHT},
         "nano": {"network": "nano", **_LIGHT},
     }

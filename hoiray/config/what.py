@@ -402,6 +402,9 @@ class Training(WhatConfig):
     )
     optimiser: Optimiser = Field(default=Optimiser(), description="Step sizes and schedule.")
     augmentation: Augmentation = Field(default=Augmentation(), description="Random changes of the training crops.")
+    integer_crop_centers: bool = Field(
+        default=False, description="Round centres of crops and hand boxes towards zero, as the released code does."
+    )
 
 
 class TrainRun(WhatConfig):

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from hoiray.errors import ConfigError, describe
 from hoiray.io.store import Store
 from hoiray.training.checkpoints import CHECKPOINTS, StateFiles, list_folders, newest_state
-from hoiray.training.job import Ending, Note, Tell, TrainJob
+from hoiray.training.job import Ending, Tell, TrainJob
+from hoiray.training.reports import Note
 from hoiray.training.work import work
 from hoiray.training.world import World
 
@@ -38,6 +39,13 @@ def train_here(job: TrainJob, world: World, *, resume: bool, tell: Tell) -> Endi
         forget_old(store, job.keep)
 
     return work(job, world, start=start, keep=keep, tell=tell, is_time_up=is_time_up)
+
+
+def this_device() -> World:
+    """Be the only worker, on the GPU where there is one."""
+    import torch
+
+    return World(device=torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 def refuse_used_output(store: Store) -> None:

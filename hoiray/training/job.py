@@ -7,7 +7,7 @@ from pydantic import JsonValue
 from torch import nn
 
 from hoiray.training.loop import Batches, LoopSettings
-from hoiray.training.reports import EpochReport, StepReport
+from hoiray.training.reports import Event
 from hoiray.training.state import TrainState
 from hoiray.training.world import World
 
@@ -21,7 +21,7 @@ class Prepared:
         data: batches of this worker.
         settings: of the loop.
         validate: scores a model on all workers together; every worker gets the scores.
-        publish: writes the trained model where others find it and tells where; called on worker 0 at the end, the
+        publish: writes the model where others find it and tells where; called on worker 0 at the end of every run, the
             averaged weights in place where there are such.
         identity: what the results depend on. A state that was saved under another one cannot be resumed.
     """
@@ -55,14 +55,6 @@ class TrainJob:
     max_minutes: float | None = None
 
 
-@dataclass(frozen=True)
-class Note:
-    """Something worth a line that is no measurement."""
-
-    text: str
-
-
-Event = StepReport | EpochReport | Note
 Tell = Callable[[Event], None]
 """Receives what happens; called on worker 0 only."""
 
@@ -77,7 +69,7 @@ class Ending:
         num_steps: steps taken in all runs together.
         scores: of the last validation; empty where there was none.
         means: losses of the last complete epoch; empty where there was none.
-        model_uri: the trained model; None where the run is not complete.
+        model_uri: the model as it is now; None on every worker but the first.
     """
 
     is_complete: bool

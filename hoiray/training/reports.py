@@ -61,6 +61,16 @@ class EpochReport:
     scores: dict[str, float]
 
 
+@dataclass(frozen=True)
+class Note:
+    """Something worth a line that is no measurement."""
+
+    text: str
+
+
+Event = StepReport | EpochReport | Note
+
+
 @dataclass
 class Stopwatch:
     """Measures where the time of the steps goes."""

@@ -12,9 +12,9 @@ from hoiray.io.store import Store
 from hoiray.training.checkpoints import SavedState, StateFiles, folder_of, pack_state
 from hoiray.training.events import EventLog
 from hoiray.training.history import HISTORY_FILE, epoch_row, history_bytes, last_losses, last_scores, step_row
-from hoiray.training.job import Ending, Note, Prepared, Tell, TrainJob
+from hoiray.training.job import Ending, Prepared, Tell, TrainJob
 from hoiray.training.loop import Hooks, train
-from hoiray.training.reports import EpochReport, StepReport
+from hoiray.training.reports import EpochReport, Note, StepReport
 from hoiray.training.state import TrainState
 from hoiray.training.world import World
 
@@ -62,7 +62,7 @@ def work(
         )
     finally:
         scribe.close()
-    model_uri = _publish(prepared) if is_complete and world.is_first else None
+    model_uri = _publish(prepared) if world.is_first else None
     scores, means = last_scores(state.rows), last_losses(state.rows)
     return Ending(is_complete, state.epoch, state.num_steps, scores, means, model_uri)
 

@@ -14,7 +14,8 @@ from hoiray.errors import ConfigError
 from hoiray.io.store import Store
 from hoiray.training.checkpoints import CHECKPOINTS, list_folders
 from hoiray.training.here import clock, forget_old, refuse_used_output, train_here
-from hoiray.training.job import Ending, Event, Note, TrainJob
+from hoiray.training.job import Ending, TrainJob
+from hoiray.training.reports import Event, Note
 from hoiray.training.world import World
 
 TESTS = Path(__file__).parents[1]
