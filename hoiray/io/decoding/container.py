@@ -67,6 +67,7 @@ class ContainerFacts:
         claimed_num_frames: as the header says; None where it says nothing. Nothing relies on it.
         num_audio_streams: sound tracks.
         has_hidden_start: an edit list or a negative time stamp hides a part of the stream.
+        has_open_groups: frames are shown before the key frame they are stored behind: they need the group before it.
         timeline: the frames that are shown.
     """
 
@@ -81,6 +82,7 @@ class ContainerFacts:
     claimed_num_frames: int | None
     num_audio_streams: int
     has_hidden_start: bool
+    has_open_groups: bool
     timeline: Timeline
 
     @property
@@ -113,15 +115,19 @@ def scan_container(source: Source, name: str) -> ContainerFacts:
     import av
 
     head = _head(source, name)
+    is_whole = _check_size(source, name)
     try:
         with open_container(source) as container:
             scan = _read_packets(container, _video_stream(container, name), name)
             facts = _facts(container, scan, name)
+    except MemoryError:  # libav's is one of its errors too, and says nothing about the file
+        raise
     except (av.FFmpegError, ValueError, OverflowError) as error:
         raise not_a_video(name, f"a file that begins with {head!r} and cannot be opened ({told(error)})") from error
     if _is_doubtful(facts, scan):
         facts = replace(facts, timeline=_decoded_timeline(source, facts, name))
-    _check_end(source, facts, name)
+    if not is_whole:
+        _check_end(facts, name)
     return facts
 
 
@@ -156,6 +162,8 @@ class _Scan:
     durations: "array[int]" = field(default_factory=lambda: array("q"))
     is_key: "array[int]" = field(default_factory=lambda: array("b"))
     num_hidden: int = 0
+    latest_key: int | None = None
+    has_open_groups: bool = False
     num_doubtful: int = 0
     first: "VideoFrame | None" = None
 
@@ -165,10 +173,17 @@ class _Scan:
         elif packet.pts is None or not is_shown:
             self.num_doubtful += 1
         else:
+            self._note_group(packet)
             self.pts.append(packet.pts)
             self.dts.append(packet.pts if packet.dts is None else packet.dts)
             self.durations.append(packet.duration or 0)
             self.is_key.append(packet.is_keyframe)
+
+    def _note_group(self, packet: "Packet[VideoStream]") -> None:
+        if packet.is_keyframe:
+            self.latest_key = packet.pts
+        elif packet.pts is not None and self.latest_key is not None:
+            self.has_open_groups |= packet.pts < self.latest_key
 
 
 def _head(source: Source, name: str) -> bytes:
@@ -222,6 +237,8 @@ def _first_frame(packet: "Packet[VideoStream]", name: str) -> "VideoFrame | None
 
     try:
         frames: list[Any] = packet.decode()
+    except MemoryError:
+        raise
     except av.FFmpegError as error:
         raise damaged(name, 0, f"one that does not decode ({told(error)})") from error
     return frames[0] if frames else None
@@ -248,6 +265,7 @@ def _facts(container: "InputContainer", scan: _Scan, name: str) -> ContainerFact
         claimed_num_frames=stream.frames or None,
         num_audio_streams=len(container.streams.audio),
         has_hidden_start=scan.num_hidden > 0 or (timeline.num_frames > 0 and bool(timeline.ticks[0] < 0)),
+        has_open_groups=scan.has_open_groups,
         timeline=timeline,
     )
 
@@ -304,6 +322,8 @@ def _decoded_timeline(source: Source, facts: ContainerFacts, name: str) -> Timel
             for frame in container.decode(strict_stream(container)):
                 pts.append(len(pts) if frame.pts is None else frame.pts)
                 durations.append(frame.duration or 0)
+        except MemoryError:
+            raise
         except av.FFmpegError as error:
             raise damaged(name, len(pts), f"one that does not decode ({told(error)})") from error
     if len(pts) == 0:
@@ -333,14 +353,20 @@ def _duration_in_header(container: "InputContainer", stream: "VideoStream") -> f
     return float(container.duration) / MICROSECONDS
 
 
-def _check_end(source: Source, facts: ContainerFacts, name: str) -> None:
+def _check_size(source: Source, name: str) -> bool:
+    """Refuse a file that is shorter than its headers say. Returns whether they say that it is whole."""
     with io.BytesIO(source) if isinstance(source, bytes) else source.open("rb") as file:
         missing = missing_bytes(file)
     if missing:
         expected, found = "as many bytes as its header says", f"{missing} bytes less"
         raise TruncatedVideoError(describe(what=name, expected=expected, found=found, fix=COPY_AGAIN))
-    if missing == 0 or facts.duration_s is None or facts.num_frames < 2 or facts.is_variable_rate:
-        return  # whole; or nothing to compare with; or a long last frame cannot be told from missing ones
+    return missing is not None
+
+
+def _check_end(facts: ContainerFacts, name: str) -> None:
+    """Refuse a video that ends before its header says, where its bytes do not tell. A whole file may count wrongly."""
+    if facts.duration_s is None or facts.num_frames < 2 or facts.is_variable_rate:
+        return  # nothing to compare with; or a long last frame cannot be told from missing ones
     stamps_s = facts.timeline.pts * float(facts.timeline.time_base)
     step_s = float(np.median(np.diff(stamps_s)))
     last_s = max(float(stamps_s[-1] - stamps_s[0]), float(stamps_s[-1]))  # some count from zero, some from the start

@@ -2,10 +2,11 @@
 
 decord is wrong, or knows nothing, where: an edit list hides the start (it repeats the last frame to fill up); the
 codec is AV1; colours have more than 8 bits or pictures are interlaced (other values); the picture is mirrored (it only
-turns); the container is neither mp4/mov nor Matroska/WebM (AVI: no times, and a truncated file kills the process). It
-paints over damage and tells so in libav's log only; where packets promise more frames than there are it repeats the
-last one, or waits for ever without letting go of Python's lock. So it runs in a process that can be killed, and
-:mod:`hoiray.io.decoding.choose` has PyAV judge what it stumbles over.
+turns); groups of pictures are open, as HEVC's often are (other frames after a jump); the container is neither mp4/mov
+nor Matroska/WebM (AVI: no times, and a truncated file kills the process). It paints over damage and tells so in libav's
+log only; where packets promise more frames than there are it repeats the last one, or waits for ever without letting
+go of Python's lock. So it runs in a process that can be killed, and :mod:`hoiray.io.decoding.choose` has PyAV judge what it
+stumbles over.
 """
 
 import importlib.util
@@ -42,6 +43,7 @@ def why_not_decord(facts: ContainerFacts) -> str | None:
         "pictures are interlaced": facts.is_interlaced,
         "the picture is mirrored": facts.orientation.is_mirrored,
         "an edit list or negative time stamps hide the start": facts.has_hidden_start,
+        "its groups of pictures are open": facts.has_open_groups,
         "frames are shown for different times": facts.is_variable_rate,
         "the packets do not tell the frames": facts.timeline.is_decoded,
     }

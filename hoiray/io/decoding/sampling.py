@@ -52,7 +52,7 @@ def sampled_sources(timeline: Timeline, sample_rate_hz: float | None) -> NDArray
         (N,) source frame of number 0, 1, ...; never falling, equal where a frame is shown again.
 
     Raises:
-        ValueError: a time stamp lies so far behind the one before it that a frame would be repeated for a day.
+        ValueError: a time stamp is so far away that a frame would be repeated for a day.
     """
     if sample_rate_hz is None:
         return np.arange(timeline.num_frames, dtype=np.int64)
@@ -61,7 +61,7 @@ def sampled_sources(timeline: Timeline, sample_rate_hz: float | None) -> NDArray
     last = timeline.num_frames - 1
     for source, (num_before, num_places) in enumerate(_fills(_places(timeline, rate), _durations(timeline, rate))):
         if num_places > MAX_REPEATS:
-            raise ValueError(f"frame {source} is shown {num_places / float(rate):.0f} s after the one before it")
+            raise ValueError(f"frame {source} would fill {num_places / float(rate):.0f} s")
         numbered += [max(0, source - 1)] * num_before
         numbered += [min(source, last)] * (num_places - num_before)
     return np.array(numbered, dtype=np.int64)
