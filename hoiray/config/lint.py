@@ -41,7 +41,7 @@ def lint_cluster(cluster: ClusterConfig) -> list[Finding]:
     Returns:
         Findings, errors first, then by field. Empty when nothing is known against the file.
     """
-    return _sorted([*_lint_pools(cluster), *_lint_small_start(cluster), *lint_nodes(cluster, planned_nodes(cluster))])
+    return _sorted([*lint_pools(cluster), *_lint_small_start(cluster), *lint_nodes(cluster, planned_nodes(cluster))])
 
 
 def lint_nodes(cluster: ClusterConfig, nodes: Sequence[Node]) -> list[Finding]:
@@ -73,7 +73,7 @@ def _sorted(findings: Sequence[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda finding: (finding.level != "error", finding.field, finding.message))
 
 
-def _lint_pools(cluster: ClusterConfig) -> Iterator[Finding]:
+def lint_pools(cluster: ClusterConfig) -> Iterator[Finding]:
     """Check what can be seen on a single pool."""
     for name, pool in active_pools(cluster).items():
         field = f"pools.{name}"
