@@ -240,6 +240,43 @@ def index_command(
     raise typer.Exit(status)
 
 
+@app.command("label")
+def label_command(
+    source: Annotated[str, typer.Argument(metavar="RUN", help="Run file (.yaml), or the place of the videos.")],
+    cluster: Annotated[Path | None, typer.Option(help="Cluster file: where to do it; default: this machine.")] = None,
+    overrides: Overrides = None,
+    boxes: Annotated[str | None, typer.Option(help="Without a run file: boxes of hands and objects.")] = None,
+    box_format: Annotated[str | None, typer.Option(help="something_else, coco or parquet.")] = None,
+    teacher: Annotated[str | None, typer.Option(help="Without a run file: checkpoint, local or s3://.")] = None,
+    out: Annotated[str | None, typer.Option(help="Without a run file: folder of the run, local or s3://.")] = None,
+    ray: Annotated[bool, typer.Option("--ray/--no-ray", help="Use Ray, or label in this process.")] = True,
+    ray_address: Annotated[
+        str | None, typer.Option(help="A Ray cluster to use; default: RAY_ADDRESS, else one is started here.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    groupby: Annotated[
+        bool, typer.Option("--groupby", help="Judge at the end by Ray's own groupby; the labels are the same.")
+    ] = False,
+) -> None:
+    """Label videos: predict, measure, judge, commit. The same command again goes on where it stopped."""
+    from hoiray.cli.label import LabelRequest, label
+
+    request = LabelRequest(
+        source=source,
+        overrides=tuple(overrides or ()),
+        cluster=cluster,
+        boxes=boxes,
+        box_format=box_format,
+        teacher=teacher,
+        out=out,
+        uses_ray=ray,
+        ray_address=ray_address,
+        device=device,
+        by_groupby=groupby,
+    )
+    raise typer.Exit(label(request))
+
+
 @app.command("status")
 def status_command(
     run: RunFolder,

@@ -115,7 +115,7 @@ def _cells(
     drawables = [] if sample.K is None else [*hands, *_object_drawables(dataset, sample)]
     if not drawables or sample.K is None:
         return [frame, close, None, _with_joints(close, sample, A)]
-    shaded, outlined = _overlay(close, drawables, A @ sample.K)
+    shaded, outlined = overlay_meshes(close, drawables, A @ sample.K)
     return [frame, close, shaded, _with_joints(outlined, sample, A)]
 
 
@@ -201,8 +201,8 @@ def _object_drawables(dataset: AnnotatedDataset, sample: Sample) -> list[Drawabl
     return drawables
 
 
-def _overlay(close: Image, drawables: Sequence[Drawable], K: FloatArray) -> tuple[Image, Image]:
-    """Return the close-up under shaded meshes, and the close-up with their visible outlines."""
+def overlay_meshes(close: Image, drawables: Sequence[Drawable], K: FloatArray) -> tuple[Image, Image]:
+    """Return an image under shaded meshes, and the image with their visible outlines; K (3, 3) is the image's."""
     meshes = [
         Mesh(item.vertices_cam, item.faces, albedo=(np.array(item.colour) / 255.0) ** 2.2 * 0.9 + 0.05)
         for item in drawables
@@ -230,7 +230,7 @@ def _with_joints(close: Image, sample: Sample, A: FloatArray) -> Image:
             close = draw_box(close, apply_affine(A, box.reshape(2, 2)).ravel(), colour, thickness_px=1)
     for item in sample.objects:
         if item.control_points_2d_px is not None:
-            close = _draw_control_box(close, apply_affine(A, item.control_points_2d_px))
+            close = draw_control_box(close, apply_affine(A, item.control_points_2d_px))
     for hand in sample.hands:
         points = hand.joints_2d_px
         if points is None and hand.joints_3d is not None and sample.K is not None:
@@ -240,7 +240,8 @@ def _with_joints(close: Image, sample: Sample, A: FloatArray) -> Image:
     return close
 
 
-def _draw_control_box(image: Image, points_px: FloatArray) -> Image:
+def draw_control_box(image: Image, points_px: FloatArray) -> Image:
+    """Draw the edges between the eight corners of (21, 2) projected control points."""
     canvas = image.copy()
     for first, second in _CONTROL_BOX_EDGES:
         ends = points_px[[first, second]]
