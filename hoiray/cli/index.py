@@ -42,7 +42,7 @@ def run_index(
         raise ConfigError(describe(what="shards", expected=expected, found=found, fix="Change one of them."))
     request = IndexRequest(
         videos=Videos(
-            uri=videos, boxes_uri=boxes, box_format=_format_of(boxes, box_format), sample_rate_hz=sample_rate_hz
+            uri=videos, boxes_uri=boxes, box_format=box_format_of(boxes, box_format), sample_rate_hz=sample_rate_hz
         ),
         sharding=Sharding(target_frames=target_frames, max_video_frames=max_video_frames),
         probe=_probe_of(probe),
@@ -77,8 +77,12 @@ def _probe_of(word: str) -> Literal["none", "long", "all"]:
     raise _wrong("--probe", PROBES, word)
 
 
-def _format_of(boxes: str | None, box_format: str | None) -> BoxFormat | Literal["none"]:
-    """Choose a format: the one named, or the one that the file's name tells."""
+def box_format_of(boxes: str | None, box_format: str | None) -> BoxFormat | Literal["none"]:
+    """Choose a format: the one named, or the one that the file's name tells.
+
+    Raises:
+        ConfigError: a format without boxes, or boxes of unknown format.
+    """
     if boxes is None:
         if box_format not in (None, "none"):
             fix = "Name the boxes, or leave the format out."

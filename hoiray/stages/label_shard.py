@@ -26,6 +26,7 @@ from hoiray.stages.inflight import Attempt, Kills, begin_attempt, quarantined, r
 from hoiray.stages.judge import judge
 from hoiray.stages.label_job import LabelJob
 from hoiray.stages.measure import measure
+from hoiray.stages.pending import Bucket, pending_buckets, pending_shards
 from hoiray.stages.plan import ShardEntry, load_shard
 from hoiray.stages.predict import HandBatches, Image
 from hoiray.stages.wanted import WantedVideo, wanted_videos
@@ -93,29 +94,55 @@ class Measured:
 
 
 @dataclass(frozen=True)
+class BucketResult:
+    """The little that is told of a judged bucket.
+
+    Attributes:
+        bucket_id: which.
+        num_rows, num_accepted: of its labels.
+        reasons: rows by reason.
+        judge_s: seconds it took.
+    """
+
+    bucket_id: str
+    num_rows: int
+    num_accepted: int
+    reasons: dict[str, int]
+    judge_s: float
+
+
+@dataclass(frozen=True)
 class ShardResult:
     """The little that is told of a finished shard.
 
     Attributes:
-        shard_id, bucket_id: which.
+        shard_id: which.
+        cost_frames: what the planner reckoned with.
         num_videos, num_dead: its videos, and those given up.
-        num_rows, num_frames: predicted.
-        num_judged, num_accepted, reasons: of the bucket's labels; zero where the bucket is not complete yet.
+        num_rows: hands with a prediction, or with the reason why there is none.
+        num_frames: frames that were predicted now; zero where it had been done before.
         timings_s: seconds by stage.
         attempt: which attempt at it succeeded.
+        judged: its bucket, where this shard made it complete.
     """
 
     shard_id: str
-    bucket_id: str
+    cost_frames: int
     num_videos: int
     num_dead: int
     num_rows: int
     num_frames: int
-    num_judged: int = 0
-    num_accepted: int = 0
-    reasons: dict[str, int] = field(default_factory=dict)
     timings_s: dict[str, float] = field(default_factory=dict)
     attempt: int = 1
+    judged: BucketResult | None = None
+
+
+def label_here(job: LabelJob, tools: Tools, on_frames: OnFrames) -> Iterator[ShardResult | BucketResult]:
+    """Label all that is pending in this process, shard after shard; yield what became of each."""
+    for bucket in pending_buckets(job.plan, job.store, job.predictions, job.labels):
+        yield judge_stored(job, bucket)
+    for entry in pending_shards(job.plan, job.store, job.predictions):
+        yield label_shard(job, entry, tools, on_frames)
 
 
 def label_shard(
@@ -182,10 +209,23 @@ def measure_shard(job: LabelJob, predicted: Predicted) -> Measured:
 
 def judge_shard(job: LabelJob, measured: Measured) -> ShardResult:
     """Judge the bucket of a shard, if this shard made it complete, and commit its labels."""
+    entry, result = measured.entry, report_shard(measured)
+    shards = job.shards_of(entry.bucket_id)
+    others = {name: read_marker(job.store, job.predictions, name) for name in shards if name != entry.shard_id}
+    markers = [measured.marker if name == entry.shard_id else others[name] for name in shards]
+    complete = [marker for marker in markers if marker is not None]
+    if len(complete) < len(markers):
+        return result
+    bucket = judge_bucket(job, entry.bucket_id, complete, measured.rows if len(shards) == 1 else None)
+    return replace(result, judged=bucket, timings_s=result.timings_s | {"judge": bucket.judge_s})
+
+
+def report_shard(measured: Measured) -> ShardResult:
+    """Tell of a shard whose predictions are committed, and which is not judged."""
     entry, marker = measured.entry, measured.marker
-    result = ShardResult(
+    return ShardResult(
         shard_id=entry.shard_id,
-        bucket_id=entry.bucket_id,
+        cost_frames=entry.cost_frames,
         num_videos=marker.num_videos,
         num_dead=len(marker.dead_letters),
         num_rows=marker.num_rows,
@@ -193,22 +233,16 @@ def judge_shard(job: LabelJob, measured: Measured) -> ShardResult:
         timings_s=marker.timings_s,
         attempt=marker.attempt,
     )
-    shards = job.shards_of(entry.bucket_id)
-    known = {entry.shard_id: measured}
-    markers = {name: marker if name in known else read_marker(job.store, job.predictions, name) for name in shards}
-    if any(found is None for found in markers.values()):
-        return result
-    rows = measured.rows if len(shards) == 1 else None
-    labels = judge_bucket(job, entry.bucket_id, [found for found in markers.values() if found is not None], rows)
-    return replace(
-        result, num_judged=labels.num_rows, num_accepted=labels.num_accepted or 0, reasons=labels.reasons,
-        timings_s=result.timings_s | labels.timings_s,
-    )  # fmt: skip
+
+
+def judge_stored(job: LabelJob, bucket: Bucket) -> BucketResult:
+    """Judge a bucket whose predictions are all committed."""
+    return judge_bucket(job, bucket.bucket_id, bucket_markers(job, bucket.bucket_id))
 
 
 def judge_bucket(
     job: LabelJob, bucket_id: str, markers: list[CommitMarker], rows: pa.Table | None = None
-) -> CommitMarker:
+) -> BucketResult:
     """Judge the predictions of a bucket and commit its labels, unless that has been done.
 
     Args:
@@ -219,16 +253,33 @@ def judge_bucket(
     """
     done = read_marker(job.store, job.labels, bucket_id)
     if done is not None:
-        return done
+        return _told(done)
     begin = time.monotonic()
-    if rows is None:
-        rows = pa.concat_tables([read_rows(job.store, marker).replace_schema_metadata(None) for marker in markers])
-    return commit_labels(job, bucket_id, markers, judge(rows, job.rules, job.judge_id), time.monotonic() - begin)
+    labels = judge(bucket_rows(job, markers) if rows is None else rows, job.rules, job.judge_id)
+    return commit_labels(job, bucket_id, markers, labels, time.monotonic() - begin)
+
+
+def bucket_markers(job: LabelJob, bucket_id: str) -> list[CommitMarker]:
+    """Read the markers of the predictions of a complete bucket.
+
+    Raises:
+        InputError: one is gone.
+    """
+    markers = [read_marker(job.store, job.predictions, name) for name in job.shards_of(bucket_id)]
+    found = [marker for marker in markers if marker is not None]
+    if len(found) < len(markers):
+        raise InputError(f"a marker of bucket {bucket_id} was there and is gone. Run the same command again.")
+    return found
+
+
+def bucket_rows(job: LabelJob, markers: list[CommitMarker]) -> pa.Table:
+    """Read the predictions of a bucket."""
+    return pa.concat_tables([read_rows(job.store, marker).replace_schema_metadata(None) for marker in markers])
 
 
 def commit_labels(
     job: LabelJob, bucket_id: str, markers: list[CommitMarker], labels: pa.Table, judge_s: float
-) -> CommitMarker:
+) -> BucketResult:
     """Commit the labels of a bucket."""
     letters = {letter.video_id: letter for marker in markers for letter in marker.dead_letters}
     fields = CommitFields(
@@ -241,7 +292,12 @@ def commit_labels(
         attempt=max(marker.attempt for marker in markers),
         timings_s={"judge": judge_s},
     )
-    return commit_shard(job.store, labels, fields).marker
+    return _told(commit_shard(job.store, labels, fields).marker)
+
+
+def _told(marker: CommitMarker) -> BucketResult:
+    judge_s = marker.timings_s.get("judge", 0.0)
+    return BucketResult(marker.shard_id, marker.num_rows, marker.num_accepted or 0, marker.reasons, judge_s)
 
 
 @contextmanager

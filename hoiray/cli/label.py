@@ -1,0 +1,267 @@
+"""`hoiray label`: from videos to labels, on Ray or in this process; the same command again goes on where it stopped."""
+
+import os
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Final
+
+import typer
+
+from hoiray.cli.runnable import runnable
+from hoiray.config.halves import route_overrides
+from hoiray.config.load import load_cluster, load_run, parse_run
+from hoiray.config.what import RunConfig
+from hoiray.config.where import ClusterConfig
+from hoiray.errors import ConfigError, InputError, describe
+
+if TYPE_CHECKING:
+    from hoiray.engine.label import Tick
+    from hoiray.engine.progress import LabelProgress
+    from hoiray.stages.label_job import LabelJob
+    from hoiray.stages.label_shard import BucketResult, ShardResult
+
+EXIT_STOPPED: Final = 130
+"""Exit status after Ctrl-C, as shells have it."""
+
+LOG_INTERVAL_S: Final = 10.0
+"""Between two lines where the output is no terminal."""
+
+_RUN_SUFFIXES: Final = (".yaml", ".yml")
+
+
+@dataclass(frozen=True)
+class LabelRequest:
+    """What was typed.
+
+    Attributes:
+        source: a run file, or the place of the videos.
+        overrides: changes of single fields of either file.
+        cluster: cluster file; None for this machine.
+        boxes, box_format, teacher, out: of the quick form, which has no run file.
+        uses_ray: False labels in this process, one shard after another.
+        ray_address: a cluster to use; None starts a Ray here, unless the environment names one.
+        device: where the teacher computes.
+        by_groupby: judge by Ray's own groupby, at the end.
+    """
+
+    source: str
+    overrides: tuple[str, ...] = ()
+    cluster: Path | None = None
+    boxes: str | None = None
+    box_format: str | None = None
+    teacher: str | None = None
+    out: str | None = None
+    uses_ray: bool = True
+    ray_address: str | None = None
+    device: str = "auto"
+    by_groupby: bool = False
+
+    @property
+    def is_run_file(self) -> bool:
+        """Whether the source is a run file."""
+        return self.source.endswith(_RUN_SUFFIXES)
+
+
+def label(request: LabelRequest) -> int:
+    """Label, show progress, and say what came of it; return the exit status."""
+    run, cluster = configurations(request)
+    from hoiray.stages.label_job import open_label_job
+    from hoiray.stages.label_summary import summarise, summary_lines, write_summary
+
+    job = open_label_job(run, say=_say)
+    try:
+        with _terminated_like_interrupted():
+            _drive(job, cluster, request)
+    except KeyboardInterrupt:
+        _say("stopped. What is committed stays; the same command goes on from there:")
+        _say(f"  {_typed()}")
+        return EXIT_STOPPED
+    summary = summarise(job)
+    where = write_summary(job, summary)
+    for line in summary_lines(summary):
+        typer.echo(line)
+    typer.echo(f"summary: {where}")
+    if summary.num_dead:
+        typer.echo(f"given up: {runnable('dead', 'list', run.output_uri)}")
+    return 0
+
+
+def configurations(request: LabelRequest) -> tuple[RunConfig, ClusterConfig]:
+    """Read or build both halves.
+
+    Raises:
+        ConfigError: a file or option is wrong.
+    """
+    routed = route_overrides(request.overrides)
+    if routed.problems:
+        raise ConfigError("\n  ".join(routed.problems))
+    run = load_run(request.source, routed.run) if request.is_run_file else _quick_run(request, routed.run)
+    if request.cluster is not None:
+        return run, load_cluster(request.cluster, routed.cluster)
+    return run, _cluster_of_this_machine(routed.cluster)
+
+
+def _quick_run(request: LabelRequest, overrides: Sequence[str]) -> RunConfig:
+    """Build the run of the quick form: videos, boxes, teacher and output, defaults for the rest."""
+    from hoiray.cli.index import box_format_of
+
+    missing = [f"--{name}" for name in ("boxes", "teacher", "out") if getattr(request, name) is None]
+    if missing:
+        fix = "Add them, or name a run file (.yaml)."
+        what = f"hoiray label {request.source}"
+        raise ConfigError(describe(what=what, expected=f"{', '.join(missing)} too", found="none", fix=fix))
+    box_format = box_format_of(request.boxes, request.box_format)
+    import yaml
+
+    values: dict[str, Any] = {
+        "output_uri": request.out,
+        "videos": {
+            "uri": request.source,
+            "boxes_uri": request.boxes,
+            "box_format": box_format,
+            # Something-Else's boxes number frames at 12 a second
+            "sample_rate_hz": 12 if box_format == "something_else" else None,
+            "hand_side": "both" if box_format == "something_else" else "boxes",
+        },
+        "hand": {"flat_hand_mean": True},
+        "teacher": {"predictor": "network", "checkpoint_uri": request.teacher},
+    }
+    return parse_run(yaml.safe_dump(values), overrides, source="the options")
+
+
+def _cluster_of_this_machine(overrides: Sequence[str]) -> ClusterConfig:
+    from hoiray.config.dump import dump
+    from hoiray.config.load import parse_cluster
+    from hoiray.engine.fit import cluster_here
+
+    memory_gib = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
+    cluster = cluster_here(num_cpus=os.cpu_count() or 2, num_gpus=_num_gpus(), memory_gib=memory_gib)
+    return parse_cluster(dump(cluster), overrides, source="this machine") if overrides else cluster
+
+
+def _num_gpus() -> int:
+    """Count GPUs without loading torch, which would take hold of them."""
+    return len(list(Path("/dev").glob("nvidia[0-9]*")))
+
+
+def _drive(job: "LabelJob", cluster: ClusterConfig, request: LabelRequest) -> None:
+    """Run to the end, or until too many videos are dead."""
+    from hoiray.engine.progress import LabelProgress
+    from hoiray.stages.pending import pending_shards
+
+    pending = pending_shards(job.plan, job.store, job.predictions)
+    progress = LabelProgress(len(pending), sum(entry.cost_frames for entry in pending))
+    _say(f"{progress.num_shards} of {job.plan.head.num_shards} shards to do, {progress.cost_frames} frames or so")
+    limit = cluster.retries.max_dead_fraction
+    show = _bar if sys.stderr.isatty() else _log
+    with show(progress) as shown, closing(_events(job, cluster, request, progress)) as events:
+        for event in events:
+            progress.count(event)
+            shown()
+            stop = progress.over_budget(limit)
+            if stop is not None:
+                raise InputError(stop)
+    stop = progress.over_budget(limit, is_over=True)
+    if stop is not None:
+        _say(f"warning: {stop}")
+
+
+def _events(
+    job: "LabelJob", cluster: ClusterConfig, request: LabelRequest, progress: "LabelProgress"
+) -> "Generator[ShardResult | BucketResult | Tick, None, None]":
+    if not request.uses_ray:
+        yield from _events_here(job, cluster, request, progress)
+        return
+    from hoiray.engine.fit import fit_cluster
+    from hoiray.engine.label import label_on_ray
+    from hoiray.engine.progress import Metrics
+    from hoiray.engine.session import ray_session
+
+    address = request.ray_address or os.environ.get("RAY_ADDRESS") or None
+    with ray_session(None if address == "local" else address, cluster.head) as nodes:
+        fitting, changes = fit_cluster(cluster, nodes)
+        for line in changes:
+            _say(line)
+        metrics = Metrics(job.run.name)
+        labelling = label_on_ray(job, fitting, device=request.device, by_groupby=request.by_groupby)
+        with closing(labelling) as events:
+            for event in events:
+                yield event
+                metrics.show(progress)
+
+
+def _events_here(
+    job: "LabelJob", cluster: ClusterConfig, request: LabelRequest, progress: "LabelProgress"
+) -> "Generator[ShardResult | BucketResult | Tick, None, None]":
+    from hoiray.engine.session import settle_threads
+    from hoiray.engine.workers import decode_settings
+    from hoiray.stages.frame_source import LocalFrames
+    from hoiray.stages.label_shard import Tools, label_here
+    from hoiray.stages.teacher import open_teacher
+
+    batch_size = cluster.pools.predict.batch_size
+    predictor = open_teacher(job.run, device=request.device, batch_size=batch_size)
+    settle_threads()
+    frames = LocalFrames(replace(decode_settings(job, cluster), num_decoders=1))
+    tools = Tools(predictor, frames, batch_size, cluster.retries.max_attempts_per_video)
+
+    def count(num_frames: int) -> None:
+        progress.num_frames += num_frames
+
+    with closing(frames):
+        yield from label_here(job, tools, count)
+
+
+@contextmanager
+def _bar(progress: "LabelProgress") -> Iterator[Callable[[], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Bar
+
+    with Bar(BarColumn(), TextColumn("{task.description}"), console=Console(stderr=True)) as bar:
+        task = bar.add_task("starting", total=max(progress.cost_frames, 1))
+        yield lambda: bar.update(task, completed=progress.cost_done, description=progress.line())
+
+
+@contextmanager
+def _log(progress: "LabelProgress") -> Iterator[Callable[[], None]]:
+    next_s = time.monotonic() + LOG_INTERVAL_S
+
+    def tell() -> None:
+        nonlocal next_s
+        if time.monotonic() >= next_s:
+            next_s = time.monotonic() + LOG_INTERVAL_S
+            _say(progress.line())
+
+    yield tell
+    _say(progress.line())
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    """End on SIGTERM, which stops a job of Ray, as on Ctrl-C."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _typed() -> str:
+    arguments = sys.argv[1:]
+    return runnable(*arguments) if arguments[:1] == ["label"] else shlex.join(sys.argv)
+
+
+def _say(line: str) -> None:
+    typer.echo(line, err=True)

@@ -1,0 +1,175 @@
+"""Label on Ray: the plan, and the driver that watches over it.
+
+Ray runs an idempotent function over pending shards; what is done exactly once is the commit of a shard
+(:mod:`hoiray.stages.commit`). So actors may die and calls may be repeated as often as Ray likes.
+"""
+
+from collections.abc import Generator, Sequence
+from contextlib import closing, suppress
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import pyarrow as pa
+
+from hoiray.config.where import ClusterConfig, Pool
+from hoiray.engine.session import quiet_ray_data
+from hoiray.engine.tally import open_tally
+from hoiray.engine.transport import unpack_result
+from hoiray.engine.watchdog import Stream
+from hoiray.engine.workers import Judge, Measure, Predict, Report, WorkerSettings
+from hoiray.stages.label_job import LabelJob
+from hoiray.stages.label_shard import BucketResult, ShardResult, judge_stored
+from hoiray.stages.pending import pending_buckets, pending_shards
+from hoiray.stages.plan import ShardEntry
+
+if TYPE_CHECKING:
+    from ray.data import ActorPoolStrategy, Dataset
+
+GIB: Final = 1 << 30
+
+
+@dataclass(frozen=True)
+class Tick:
+    """Time has passed; how many frames the workers have predicted so far."""
+
+    num_frames: int
+
+
+def label_plan(job: LabelJob, pending: Sequence[ShardEntry], settings: WorkerSettings, *, judges: bool) -> "Dataset":
+    """Build the whole plan: shards in, one small row for every finished shard out.
+
+    Args:
+        job: the labelling.
+        pending: shards to do, the most expensive first.
+        settings: of the workers.
+        judges: judge each shard in the same stream; False leaves it to :func:`hoiray.engine.judge.judge_plan`.
+    """
+    import ray
+    from ray.data import range as ray_range
+
+    pools = settings.cluster.pools
+    queue = pa.Table.from_pylist([asdict(entry) for entry in pending])
+
+    # 1. Shards. One row, one block a shard: its position in the queue, 8 bytes. The queue itself (about 200 bytes a
+    #    shard) lies in the object store once a node, so neither driver nor workers grow with the number of shards.
+    #    The most expensive come first, so that no long one is left for the end. CPU of a read: a moment.
+    shards = ray_range(len(pending), override_num_blocks=len(pending))
+
+    # 2. Decode, predict, fuse. One shard in, one row out: its fused predictions, about 1 KB a hand. The only stage
+    #    that sees pixels, and they stay in it: its decoders are child processes of the actor (decode.where: predictor),
+    #    hence CPUs beside the GPU, or tasks that stream frames to it (pool). An actor loads the weights once. Two calls
+    #    in flight: the next shard waits at the actor when one ends; more would only be lost with it.
+    predicted = shards.map_batches(
+        Predict,
+        fn_constructor_args=(job, ray.put(queue), settings),
+        batch_size=1,
+        batch_format="pyarrow",
+        compute=pool_of(pools.predict),
+        **resources_of(pools.predict),
+    )
+
+    # 3. Measure what one frame tells, and commit predictions. One row in, one out. Numbers only: a CPU, no GPU, so that
+    #    a GPU never waits for a disk or a bucket.
+    measured = predicted.map_batches(
+        Measure,
+        fn_constructor_args=(job,),
+        batch_size=1,
+        batch_format="pyarrow",
+        compute=pool_of(pools.measure),
+        **resources_of(pools.measure),
+    )
+
+    # 4. Group by video, track, measure motion and shape, judge, and commit labels. A shard holds whole videos, so no
+    #    barrier is needed, and labels appear while later shards are predicted; a long video is judged by whichever of
+    #    its segments is committed last. One row in, one small row out: counts.
+    return measured.map_batches(
+        Judge if judges else Report,
+        fn_constructor_args=(job,),
+        batch_size=1,
+        batch_format="pyarrow",
+        compute=pool_of(pools.judge),
+        **resources_of(pools.judge),
+    )
+
+
+def pool_of(pool: Pool) -> "ActorPoolStrategy":
+    """Return a pool of the cluster file as Ray Data takes it."""
+    from ray.data import ActorPoolStrategy
+
+    return ActorPoolStrategy(
+        min_size=pool.min,
+        max_size=pool.max,
+        initial_size=pool.start,
+        max_tasks_in_flight_per_actor=pool.max_tasks_in_flight,
+        max_concurrent_calls_per_actor=pool.max_concurrent_calls,
+    )
+
+
+def resources_of(pool: Pool) -> dict[str, float | int]:
+    """Return what one actor of a pool reserves."""
+    found: dict[str, float | int] = {"num_cpus": pool.num_cpus, "num_gpus": pool.num_gpus}
+    if pool.memory_gib is not None:
+        found["memory"] = int(pool.memory_gib * GIB)
+    return {name: amount for name, amount in found.items() if amount or name == "num_cpus"}
+
+
+def label_on_ray(
+    job: LabelJob, cluster: ClusterConfig, *, device: str, by_groupby: bool
+) -> Generator[ShardResult | BucketResult | Tick, None, None]:
+    """Label all that is pending on the connected Ray; yield what became of each shard as it ends, in any order.
+
+    Args:
+        job: the labelling.
+        cluster: pools that fit the Ray that is connected, and retries.
+        device: where the teacher computes.
+        by_groupby: judge at the end, by Ray's own `groupby`, instead of in the stream. The labels are the same.
+
+    Raises:
+        HoirayError: what a stage raised on purpose.
+        InputError: nothing moved for `retries.no_progress_s`.
+    """
+    from hoiray.engine.judge import judge_plan
+
+    quiet_ray_data()
+    watch = _Watch(cluster)
+    if not by_groupby:
+        yield from watch.results(judge_plan(job, _unjudged(job), cluster, by_groupby=False))
+    pending = pending_shards(job.plan, job.store, job.predictions)
+    if pending:
+        settings = WorkerSettings(cluster, device, watch.tally)
+        yield from watch.results(label_plan(job, pending, settings, judges=not by_groupby))
+    if by_groupby:
+        yield from watch.results(judge_plan(job, _unjudged(job), cluster, by_groupby=True))
+        # a bucket without rows is no group
+        for bucket in pending_buckets(job.plan, job.store, job.predictions, job.labels):
+            yield judge_stored(job, bucket)
+
+
+def _unjudged(job: LabelJob) -> list[str]:
+    return [it.bucket_id for it in pending_buckets(job.plan, job.store, job.predictions, job.labels)]
+
+
+class _Watch:
+    """Executes plans under the watchdog."""
+
+    def __init__(self, cluster: ClusterConfig) -> None:
+        self.tally: Any = open_tally()
+        self._no_progress_s = cluster.retries.no_progress_s
+        self._num_frames = 0
+
+    def num_frames(self) -> int:
+        """Return the frames counted so far; as many as last time where the tally does not answer."""
+        import ray
+        from ray.exceptions import RayError
+
+        with suppress(RayError):  # after a restart it counts from zero: what was known stays
+            self._num_frames = max(self._num_frames, ray.get(self.tally.num_frames.remote(), timeout=5.0))
+        return self._num_frames
+
+    def results(self, dataset: "Dataset | None") -> Generator[ShardResult | BucketResult | Tick, None, None]:
+        if dataset is None:
+            return
+        stream = Stream(dataset, no_progress_s=self._no_progress_s, num_frames=self.num_frames)
+        with closing(stream.rows()) as rows:
+            for row in rows:
+                yield Tick(self._num_frames) if row is None else unpack_result(row)

@@ -1,0 +1,52 @@
+"""How much the workers have done, told while they do it: an actor that counts, beside the stream of finished shards."""
+
+import time
+from typing import Any, Final
+
+TELL_S: Final = 2.0
+"""Between two reports of one worker."""
+
+
+class Tally:
+    """An actor that every worker can reach, alive as long as the driver."""
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self._num_frames = 0
+
+    def add(self, num_frames: int) -> None:
+        """Count frames that were predicted."""
+        self._num_frames += num_frames
+
+    def num_frames(self) -> int:
+        """Return how many there were."""
+        return self._num_frames
+
+
+def open_tally() -> Any:  # noqa: ANN401 - a handle of Ray
+    """Start a tally on the driver's machine; it ends with its last handle."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    return ray.remote(num_cpus=0, max_restarts=-1, scheduling_strategy=here)(Tally).remote()
+
+
+class Teller:
+    """A worker's end: adds up, and reports now and then. Nobody waits for an answer, or minds a lost one."""
+
+    def __init__(self, tally: Any) -> None:  # noqa: ANN401 - a handle of Ray
+        """Begin."""
+        self._tally, self._waiting, self._next_s = tally, 0, 0.0
+
+    def __call__(self, num_frames: int) -> None:
+        """Count frames."""
+        self._waiting += num_frames
+        if time.monotonic() >= self._next_s:
+            self.tell()
+
+    def tell(self) -> None:
+        """Report what is not reported yet."""
+        self._next_s = time.monotonic() + TELL_S
+        self._tally.add.remote(self._waiting)
+        self._waiting = 0

@@ -1,0 +1,119 @@
+"""The actors of the label plan: each loads what it needs once, and calls one stage a shard."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from hoiray.config.where import ClusterConfig
+from hoiray.engine.session import settle_threads
+from hoiray.engine.tally import Teller
+from hoiray.engine.transport import (
+    pack_measured,
+    pack_predicted,
+    pack_result,
+    unpack_measured,
+    unpack_predicted,
+)
+from hoiray.stages.decode_process import DecodeBudget
+from hoiray.stages.frame_source import DecodeSettings, FrameSource, LocalFrames
+from hoiray.stages.label_job import LabelJob
+from hoiray.stages.label_shard import Tools, judge_shard, measure_shard, predict_shard, report_shard
+from hoiray.stages.plan import ShardEntry
+from hoiray.stages.teacher import open_teacher
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """What the predictors need beside the job.
+
+    Attributes:
+        cluster: pools and retries.
+        device: where the teacher computes.
+        tally: handle of the actor that counts frames.
+    """
+
+    cluster: ClusterConfig
+    device: str
+    tally: Any
+
+
+def decode_settings(job: LabelJob, cluster: ClusterConfig) -> DecodeSettings:
+    """Return how a predictor decodes: as many videos at once as it has CPUs to spare, one at least."""
+    pools = cluster.pools
+    return DecodeSettings(
+        sample_rate_hz=job.run.videos.sample_rate_hz,
+        budget=DecodeBudget.of(pools.decode),
+        max_attempts=cluster.retries.max_attempts_per_video,
+        num_decoders=max(1, int(pools.predict.num_cpus)),
+    )
+
+
+def frame_source(job: LabelJob, cluster: ClusterConfig) -> FrameSource:
+    """Return where a predictor's frames come from: its own children, or the pool of decoders."""
+    settings = decode_settings(job, cluster)
+    if cluster.pools.decode.where == "predictor":
+        return LocalFrames(settings)
+    from hoiray.engine.decode_pool import PooledFrames
+
+    return PooledFrames(settings, cluster.pools)
+
+
+class Predict:
+    """Decodes and predicts shards."""
+
+    def __init__(self, job: LabelJob, pending: pa.Table, settings: WorkerSettings) -> None:
+        """Load the teacher; the decoders start with the first video."""
+        self._job, self._pending = job, pending
+        retries, batch_size = settings.cluster.retries, settings.cluster.pools.predict.batch_size
+        predictor = open_teacher(job.run, device=settings.device, batch_size=batch_size)
+        frames = frame_source(job, settings.cluster)
+        self._tools = Tools(predictor, frames, batch_size, retries.max_attempts_per_video)
+        self._teller = Teller(settings.tally)
+        settle_threads()
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """Predict the shards of these positions in the table of pending ones."""
+        packed = []
+        for position in batch["id"].to_pylist():
+            entry = ShardEntry(**self._pending.slice(position, 1).to_pylist()[0])
+            packed.append(pack_predicted(predict_shard(self._job, entry, self._tools, self._teller)))
+            self._teller.tell()
+        return pa.concat_tables(packed)
+
+
+class Measure:
+    """Measures predictions and commits them."""
+
+    def __init__(self, job: LabelJob) -> None:
+        """Remember the job."""
+        self._job = job
+        settle_threads()
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """Measure the shards of a batch."""
+        return pa.concat_tables([pack_measured(measure_shard(self._job, it)) for it in unpack_predicted(batch)])
+
+
+class Judge:
+    """Judges buckets that are complete and commits their labels."""
+
+    def __init__(self, job: LabelJob) -> None:
+        """Remember the job."""
+        self._job = job
+        settle_threads()
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """Judge the shards of a batch."""
+        return pa.concat_tables([pack_result(judge_shard(self._job, it)) for it in unpack_measured(batch)])
+
+
+class Report:
+    """Tells of shards that are judged later."""
+
+    def __init__(self, job: LabelJob) -> None:
+        """Remember nothing."""
+
+    def __call__(self, batch: pa.Table) -> pa.Table:
+        """Tell of the shards of a batch."""
+        return pa.concat_tables([pack_result(report_shard(it)) for it in unpack_measured(batch)])

@@ -1,0 +1,130 @@
+"""What a labelling came to, over all runs that worked on it: counted from its markers, written as `summary.json`."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from hoiray.schema.vocabularies import REJECT_REASONS
+from hoiray.stages.label_job import LabelJob
+from hoiray.stages.markers import committed_units, read_markers
+from hoiray.stages.run_layout import Area
+
+SUMMARY_FILE: Final = "summary.json"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A labelling in numbers.
+
+    Attributes:
+        plan_id, predict_id, judge_id: which.
+        labels: folder of its labels.
+        num_shards, num_shards_done: of the plan; predicted.
+        num_buckets, num_buckets_done: of the plan; judged.
+        num_videos: of the shards that are done.
+        num_not_planned: videos that were refused when the run was planned.
+        dead: videos given up, by `stage: class`.
+        num_rows: hands with a label.
+        num_accepted: accepted ones.
+        reasons: rows by reason of refusal, in the order of the vocabulary; a row may have several.
+        timings_s: seconds by stage, summed over the shards.
+    """
+
+    plan_id: str
+    predict_id: str
+    judge_id: str
+    labels: str
+    num_shards: int
+    num_shards_done: int
+    num_buckets: int
+    num_buckets_done: int
+    num_videos: int
+    num_not_planned: int
+    dead: dict[str, int]
+    num_rows: int
+    num_accepted: int
+    reasons: dict[str, int]
+    timings_s: dict[str, float]
+
+    @property
+    def num_dead(self) -> int:
+        """Videos given up."""
+        return sum(self.dead.values())
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether every bucket has its labels."""
+        return self.num_buckets_done == self.num_buckets
+
+
+def summarise(job: LabelJob) -> Summary:
+    """Count what is committed. Reads every marker of the plan's shards, several at a time."""
+    dead, timings, reasons = Counter[str](), Counter[str](), Counter[str]()
+    num_shards = num_videos = num_buckets = num_rows = num_accepted = 0
+    for marker in read_markers(job.store, job.predictions, _done(job, job.predictions)):
+        num_shards += 1
+        num_videos += marker.num_videos
+        dead.update(f"{letter.stage}: {letter.error_class}" for letter in marker.dead_letters)
+        timings.update(marker.timings_s)
+    for marker in read_markers(job.store, job.labels, _done(job, job.labels)):
+        num_buckets += 1
+        num_rows += marker.num_rows
+        num_accepted += marker.num_accepted or 0
+        reasons.update(marker.reasons)
+        timings.update(marker.timings_s)
+    head = job.plan.head
+    return Summary(
+        plan_id=job.plan.plan_id,
+        predict_id=job.predict_id,
+        judge_id=job.judge_id,
+        labels=job.store.url(job.labels.prefix),
+        num_shards=head.num_shards,
+        num_shards_done=num_shards,
+        num_buckets=head.num_buckets,
+        num_buckets_done=num_buckets,
+        num_videos=num_videos,
+        num_not_planned=sum(count for name, count in head.refused.items() if name.startswith("video: ")),
+        dead=dict(sorted(dead.items())),
+        num_rows=num_rows,
+        num_accepted=num_accepted,
+        reasons={reason: reasons[reason] for reason in REJECT_REASONS if reasons[reason]},
+        timings_s={name: round(seconds, 3) for name, seconds in sorted(timings.items())},
+    )
+
+
+def write_summary(job: LabelJob, summary: Summary) -> str:
+    """Write the summary into the run's folder; return where it is."""
+    job.store.write(SUMMARY_FILE, (json.dumps(asdict(summary), indent=1) + "\n").encode(), durable=True)
+    return job.store.url(SUMMARY_FILE)
+
+
+def summary_lines(summary: Summary) -> list[str]:
+    """Write the summary for a person: a table of counts, what was given up, where it is."""
+    rows: list[tuple[str, int]] = [("accepted", summary.num_accepted), *summary.reasons.items()]
+    width = max(len(name) for name, _ in rows) + 4
+    lines = [f"{summary.num_rows:,} hands labelled; refused ones may have several reasons"]
+    for number, (name, count) in enumerate(rows):
+        share = count / summary.num_rows if summary.num_rows else 0.0
+        indent = "  " if number == 0 else "    "
+        lines.append(f"{indent}{name:<{width - len(indent)}}{count:>12,}{share:>8.1%}")
+    lines.append(_videos_line(summary))
+    waited, worked = (summary.timings_s.get(name, 0.0) for name in ("input_wait", "predict"))
+    if waited + worked > 0.0:
+        lines.append(f"the model waited for input {waited / (waited + worked):.0%} of its time")
+    if not summary.is_finished:
+        pending = summary.num_buckets - summary.num_buckets_done
+        lines.append(f"not finished: {pending} of {summary.num_buckets} buckets have no labels yet")
+    return [*lines, f"labels: {summary.labels}"]
+
+
+def _videos_line(summary: Summary) -> str:
+    line = f"{summary.num_videos - summary.num_dead:,} videos done, {summary.num_dead:,} given up"
+    if summary.dead:
+        line += f" ({', '.join(f'{name} {count}' for name, count in summary.dead.items())})"
+    return line + (f", {summary.num_not_planned:,} could not be planned" if summary.num_not_planned else "")
+
+
+def _done(job: LabelJob, area: Area) -> Iterator[str]:
+    return (name for name, is_done in committed_units(job.plan, job.store, area) if is_done)
