@@ -216,7 +216,7 @@ def test_nano_steps_forward_and_back_and_stays_small() -> None:
 
 def test_small_and_released_run_too() -> None:
     for name in ("small", "released"):
-        config = network_preset(name)
+        config = network_preset(name, input_px=128)
         network = make_network(config).eval()
         with torch.no_grad():
             output = network(make_batch(config, size=1).inputs)
