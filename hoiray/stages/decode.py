@@ -51,8 +51,8 @@ decoding some ten clips."""
 
 MAX_BATCH_FRAMES: Final = 16
 MAX_BATCH_BYTES: Final = 16 << 20
-"""Pixels of one batch; up to four exist at once: one that is filled, two that wait, one that is used. Below the 32 MiB at
-which malloc gives memory back to the system each time, and every page of the next batch would be a fault."""
+"""Pixels of one batch; up to four exist at once: one that is filled, two that wait, one that is used. Below the 32 MiB
+at which malloc gives memory back to the system each time, so that every page of the next batch would be a fault."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -332,7 +332,8 @@ class _Attempt:
         name, budget, attempts = self._request.name, self._budget, self._number
         if isinstance(failure, ProcessSlowError):
             expected = f"decoding within {budget.max_video_s:.3g} s"
-            message = describe(what=name, expected=expected, found=failure.found, fix=_RAISE.format("max_video_s"))
+            found = f"no end after {budget.max_video_s - self._left_s:.3g} s"
+            message = describe(what=name, expected=expected, found=found, fix=_RAISE.format("max_video_s"))
             return DecodeTimeoutError(message, attempts=attempts)
         if isinstance(failure, ProcessLargeError):
             expected = f"decoding in {budget.max_bytes / 2**20:.0f} MiB"

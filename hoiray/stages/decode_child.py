@@ -46,7 +46,8 @@ limit holds when it does not look."""
 
 MAX_BATCHES_WAITING: Final = NUM_SLOTS - 1
 PICTURES_AT_LEAST: Final = 3
-"""Decoded pictures, at 1.5 bytes a pixel, that exist at once whatever the codec: two referred to and the one made."""
+"""Decoded pictures, at 1.5 bytes a pixel, that exist at once whatever the codec: two referred to and the one made;
+beside one picture in RGB."""
 
 
 @dataclass(frozen=True)
@@ -213,13 +214,12 @@ def _limit_memory(max_bytes: int) -> None:
 
 
 def _batch_frames(request: DecodeRequest, facts: ContainerFacts, max_bytes: int) -> int:
-    frame_bytes = facts.width_px * facts.height_px * 3
-    size = max(1, min(request.max_batch_frames, request.max_batch_bytes // frame_bytes))
-    needed = size * frame_bytes + PICTURES_AT_LEAST * frame_bytes // 2
+    num_pixels = facts.width_px * facts.height_px
+    needed = math.ceil(num_pixels * (3 + 1.5 * PICTURES_AT_LEAST))
     if needed > max_bytes:
         found = f"{needed / 2**20:.0f} MiB at least for pictures of {facts.width_px} x {facts.height_px} px"
         raise _too_large(request.name, max_bytes, found)
-    return size
+    return max(1, min(request.max_batch_frames, request.max_batch_bytes // (3 * num_pixels)))
 
 
 def _too_large(name: str, max_bytes: int, found: str) -> DecodeMemoryError:

@@ -36,7 +36,7 @@ class DecodeBudget:
 
     Attributes:
         max_video_s: time spent waiting for the decoder, in seconds. Time in which it waits for the consumer is free.
-        max_video_gib: memory of the decoder's process, without the pixels it shares.
+        max_video_gib: memory of the decoder's process, beyond what it starts with and the pixels it shares.
         max_stall_s: time without a frame after which decord is taken for hung; PyAV, which does not hang, is not timed.
     """
 
@@ -92,7 +92,8 @@ class DecodeProcess:
         Raises:
             ContractError: it cannot start: hoiray or a decoder cannot be imported there.
         """
-        self._max_bytes = max_bytes
+        self._max_bytes, self._bytes_at_start = max_bytes, 0
+        self._is_ready = False
         self._log = os.memfd_create("hoiray-decoder-log")
         self._memory = new_memory()
         self.ring = PixelRing(self._memory)
@@ -128,6 +129,7 @@ class DecodeProcess:
     def _wait_until_ready(self) -> None:
         try:
             self.receive(START_S)
+            self._bytes_at_start, self._is_ready = private_bytes(self._child.pid), True
         except ProcessFailedError as error:
             self.kill()
             what, fix = "the decoder's process", "Run `python -m hoiray.stages.decode_child --help` to see why."
@@ -194,8 +196,8 @@ class DecodeProcess:
         self._life_line = -1
 
     def _check_memory(self) -> None:
-        used = private_bytes(self._child.pid)
-        if used > self._max_bytes:
+        used = private_bytes(self._child.pid) - self._bytes_at_start
+        if self._is_ready and used > self._max_bytes:
             self.kill()
             raise ProcessLargeError(f"{used / 2**20:.0f} MiB in use")
 

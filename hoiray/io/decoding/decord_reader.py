@@ -5,8 +5,8 @@ codec is AV1; colours have more than 8 bits or pictures are interlaced (other va
 turns); groups of pictures are open, as HEVC's often are (other frames after a jump); the container is neither mp4/mov
 nor Matroska/WebM (AVI: no times, and a truncated file kills the process). It paints over damage and tells so in libav's
 log only; where packets promise more frames than there are it repeats the last one, or waits for ever without letting
-go of Python's lock. So it runs in a process that can be killed, and :mod:`hoiray.io.decoding.choose` has PyAV judge what it
-stumbles over.
+go of Python's lock. So it runs in a process that can be killed, and :mod:`hoiray.io.decoding.choose` has PyAV judge
+what it stumbles over.
 """
 
 import importlib.util
