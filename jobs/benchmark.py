@@ -33,6 +33,14 @@ def synth(out: Out = Path("out/benchmark"), pairs: Pairs = 7, force: Force = Fal
     typer.echo(run(out, pairs=pairs, force=force))
 
 
+@app.command()
+def filters(out: Out = Path("out/benchmark"), pairs: Pairs = 7, force: Force = False) -> None:
+    """Rows per second and core of every filter, against a camera solve a frame and a loop over videos."""
+    from hoiray.benchmarks.filters import run
+
+    typer.echo(run(out, pairs=pairs, force=force))
+
+
 if __name__ == "__main__":
     try:
         app()
