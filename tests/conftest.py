@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from s3_server import S3Server, running_s3_server
@@ -25,3 +26,13 @@ def s3_environment(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> S3Se
     for key, value in s3_server.environment().items():
         monkeypatch.setenv(key, value)
     return s3_server
+
+
+@pytest.fixture(scope="session")
+def training_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An annotated set of 3 recordings of 4 frames, to train on; not to be changed."""
+    from trained_set import write_trained_set
+
+    folder = tmp_path_factory.mktemp("trained") / "ho3d"
+    write_trained_set(folder)
+    return folder

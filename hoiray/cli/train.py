@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import typer
 
+from hoiray.cli.progress import hands_progress
 from hoiray.cli.runnable import runnable
 from hoiray.cli.train_progress import show_progress
 from hoiray.cli.train_request import Request, read_request
@@ -68,7 +69,8 @@ def _make_job(request: Request, run: TrainRun, workers: TrainWorkers) -> "TrainJ
     typer.echo(plan_line(plan), err=True)
     cache = str(request.cache.absolute()) if request.cache else workers.cache_folder or default_cache()
     if request.ray_address is None:  # else every machine cuts what it needs
-        open_sets(run, plan, arrays, cache, on_part=_say_part)
+        with hands_progress("crops", "parts") as on_part:
+            open_sets(run, plan, arrays, cache, on_part=on_part)
     parts = partial(prepare, run=run, plan=plan, workers=workers, cache=cache)
     return TrainJob(run.output_uri, parts, max_minutes=request.minutes)
 
@@ -121,7 +123,3 @@ def summary(run: TrainRun, ending: "Ending") -> str:
     evaluate = runnable("evaluate", "--model", ending.model_uri, "--data", run.training.annotated.uri)
     lines.append(f"model: {ending.model_uri}. Score it: {evaluate}")
     return "\n".join(lines)
-
-
-def _say_part(done: int, total: int) -> None:
-    typer.echo(f"crops: {done} of {total} parts cut", err=True)

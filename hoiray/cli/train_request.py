@@ -57,21 +57,20 @@ def read_request(request: Request) -> tuple[TrainRun, ClusterConfig]:
 
 
 def _read_run(request: Request, overrides: Sequence[str]) -> TrainRun:
-    own = _own_overrides(request)
     if request.config is not None:
         if request.preset is not None:
             fix = "Say training.network in the file, or leave one of the two out."
             raise ConfigError(
                 describe(what="--preset", expected="no --config beside it", found=str(request.config), fix=fix)
             )
-        return load_training(request.config, [*own, *overrides])
+        return load_training(request.config, [*_own_overrides(request), *overrides])
     if not request.data or request.out is None:
         missing = "--data" if not request.data else "--out"
         fix = "Name data sets with --data and an output with --out, or a file that has them with --config."
         raise ConfigError(describe(what="hoiray train", expected=f"{missing} or --config", found="neither", fix=fix))
     preset = training_preset(request.preset or DEFAULT_PRESET)
     values: dict[str, JsonValue] = {"output_uri": request.out, "training": dict(preset)}
-    return parse_training(json.dumps(values), [*own, *overrides], source="the command line")
+    return parse_training(json.dumps(values), [*_own_overrides(request), *overrides], source="the command line")
 
 
 def _own_overrides(request: Request) -> list[str]:

@@ -28,14 +28,14 @@ _LIGHT: Final[dict[str, JsonValue]] = {
 
 TRAINING_PRESETS: Final[Mapping[str, Mapping[str, JsonValue]]] = MappingProxyType(
     {
-        "paper": {"network": "paper"},
+        "paper": {"network": {"preset": "paper"}},
         "released": {
-            "network": "released",
+            "network": {"preset": "released"},
             "augmentation": Augmentation.released().model_dump(),
             "integer_crop_centers": True,
         },
-        "small": {"network": "small", **_LIGHT},
-        "nano": {"network": "nano", **_LIGHT},
+        "small": {"network": {"preset": "small"}, **_LIGHT},
+        "nano": {"network": {"preset": "nano"}, **_LIGHT},
     }
 )
 """Fields of :class:`~hoiray.config.what.Training` by the network's preset; what is left out is the paper's."""

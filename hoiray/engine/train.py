@@ -51,8 +51,6 @@ _SETTINGS: Final = {
     # Ray's local mode would otherwise write a token to the home folder, and later `ray start`s would want it
     "RAY_AUTH_MODE": "disabled",
     "RAY_USAGE_STATS_ENABLED": "0",
-    # a busy machine takes longer than Ray's half minute to bring a node up
-    "RAY_raylet_start_wait_time_s": "180",
     # keeps Ray from warning about a default that is to change
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     # how soon a dead worker is noticed and a report is fetched; 2 s would hold up a checkpoint every few steps
