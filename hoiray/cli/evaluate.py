@@ -128,11 +128,11 @@ def evaluate(request: EvaluationRequest) -> None:
         other = load_network(request.against, hand_path=request.hand_model, device=request.device)
         other = _told_apart(loaded, other)
     opened = open_truths(request)
+    bootstrap = make_bootstrap(_groups(opened.truths, request.groups), request.seed)  # may refuse: before predicting
     scored, predictions = _score(loaded.predictor, opened, request)
     against = None if other is None else _score(other.predictor, opened, request)[0]
     constant = _constant(opened, request)
     values = measure_constant(constant, opened.truths, with_vertices="mpvpe_mm" in scored.hands)
-    bootstrap = make_bootstrap(_groups(opened.truths, request.groups), request.seed)
     tables = [hand_table(scored, values, against, bootstrap), *object_tables(scored, against, bootstrap)]
     tables += breakdown_tables(scored, values, opened.truths, request.groups, bootstrap)
     header = _header(request, [loaded, *([] if other is None else [other])], opened, constant, bootstrap)
