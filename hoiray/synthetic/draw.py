@@ -64,11 +64,11 @@ from hoiray.synthetic.shading import (
     Table,
     block_minima,
     face_views,
-    find_open,
     find_shown,
     longest_motion_px,
     measure_openness,
-    paint,
+    paint_back,
+    paint_meshes,
     splat_depth,
     write_labels,
 )
@@ -207,6 +207,8 @@ class Renderer:
         self._casts: dict[tuple[object, ...], _Cast] = {}
         self._arms: dict[str, ShapedArm] = {}
         self._last: tuple[View, FloatArray] | None = None
+        self._still: tuple[FloatArray, FloatArray, tuple[int, int]] | None = None
+        self._bare: Float32 | None = None
 
     def render(self, view: View, after: View | None = None) -> RenderedFrame:
         """Draw a view.
@@ -242,15 +244,35 @@ class Renderer:
         height, width = view.image_size
         light = self._light(posed, cast)
         if height * width <= _MAX_PAINTED_PX:
-            linear = _paint(posed, scene, light, table, motion=motion, sensor=(K, view.image_size), seen=seen)
+            known = self._known_back(posed.T_cam_world, light, table, K, view.image_size)
+            linear = _paint(posed, scene, light, table, known, motion=motion, sensor=(K, view.image_size), seen=seen)
             return linear, labels, depth_m
         # a lens is not sharp to the pixel of a large image: half as many lines, painted in a quarter of the time
         half, K_half = ((height + 1) // 2, (width + 1) // 2), _halved(K)
         scene = self._scene(posed, cast, view, vertices, K_half)
         motion = _halved_motion(motion)
-        linear = _paint(posed, scene, light, table, motion=motion, sensor=(K_half, half), seen=None)
+        known = self._known_back(posed.T_cam_world, light, table, K_half, half)
+        linear = _paint(posed, scene, light, table, known, motion=motion, sensor=(K_half, half), seen=None)
         large = cv2.resize(linear, (2 * half[1], 2 * half[0]), interpolation=cv2.INTER_LINEAR)
         return np.ascontiguousarray(large[:height, :width]), labels, depth_m
+
+    def _known_back(
+        self, T_cam_world: FloatArray, light: Lighting, table: Table, K: FloatArray, size: tuple[int, int]
+    ) -> Float32:
+        """Return table and room (H, W, 3) as they are when nothing is near, if the camera stands where it stood.
+
+        Without pixels for a camera that has moved: it is worth while only for more than one frame.
+        """
+        place = (T_cam_world, K, size)
+        if self._still is None or not all(np.array_equal(a, b) for a, b in zip(self._still, place, strict=True)):
+            self._still, self._bare = place, None
+            return _UNKNOWN
+        if self._bare is None:
+            self._bare = np.zeros((*size, 3), np.float32)
+            open_table = table._replace(openness=np.ones((2, 2), np.float32))
+            unshadowed = light._replace(shadow_m=np.zeros((0, 0), np.float32))
+            paint_back(self._bare, np.ones(size, np.uint8), _UNKNOWN, unshadowed, open_table, _inverse(K))
+        return self._bare
 
     # --- light -------------------------------------------------------------------------------------------------------
 
@@ -470,6 +492,7 @@ _FRAMES_WORLD = np.stack([parallel_frame(direction) for direction in sphere_dire
 _SIDE_M = np.linspace(-_GRID_HALF_M, _GRID_HALF_M, _GRID)
 _CELLS_WORLD = np.stack([np.tile(_SIDE_M, _GRID), np.zeros(_GRID * _GRID), np.repeat(_SIDE_M, _GRID)], axis=1)
 
+_UNKNOWN = np.zeros((0, 0, 3), np.float32)
 _NO_MOTION = Motion(np.zeros((0, 3), np.float32), np.zeros((3, 4)), np.zeros(2), 0.0)
 
 
@@ -548,12 +571,17 @@ def _paint(
     scene: Scene,
     light: Lighting,
     table: Table,
+    known: Float32,
     *,
     motion: Motion | None,
     sensor: tuple[FloatArray, tuple[int, int]],
     seen: Seen | None,
 ) -> Float32:
-    """Return the linear light of an exposure; the sensor has intrinsics and size, `seen` is what it sees, if known."""
+    """Return the linear light of an exposure.
+
+    `known` is what is known of table and room, see `shading.paint_back`; the sensor has intrinsics and size; `seen` is
+    what it sees, if known.
+    """
     K, size = sensor
     K_inverse = _inverse(K)
     if seen is None:
@@ -561,12 +589,14 @@ def _paint(
     doubled = (2 * size[0], 2 * size[1])
     fine = _seen(rasterise(posed.vertices, scene.faces, supersampled_intrinsics(K, 2), doubled, near_m=NEAR_M))
     layers = _blank_layers(size, motion)
+    wanted = np.empty(size, np.uint8)
+    moved = _NO_MOTION if motion is None else motion
+    paint_meshes(layers, wanted, seen, fine, scene, light, table, moved, K_inverse)
     if motion is not None:
-        find_open(layers.wanted, seen, table, K_inverse)
         # half the motion of what is in front and half that of what is behind it
         side = 2 * (int(np.ceil(motion.longest_px)) + 2) + 1
-        cv2.dilate(layers.wanted, np.ones((side, side), np.uint8), dst=layers.wanted)
-    paint(layers, seen, fine, scene, light, table, _NO_MOTION if motion is None else motion, K_inverse)
+        wanted = cv2.dilate(wanted, np.ones((side, side), np.uint8))
+    paint_back(layers.back, wanted, known, light, table, K_inverse)
     return expose(layers)
 
 
@@ -578,7 +608,6 @@ def _blank_layers(size: tuple[int, int], motion: Motion | None) -> Layers:
         np.zeros((*size, 3), np.float32),
         np.zeros((*moving, 3), np.float32),
         np.zeros((*panning, 2), np.float32),
-        np.zeros(moving, np.uint8),
     )
 
 

@@ -72,6 +72,8 @@ _SEARCH_TEXELS = 7.0
 TABLE_TEXTURE_PX = 256
 _TABLE_REPEATS_PER_M = 2.0
 _TABLE_MAX_LEVEL = 5
+_TABLE_OPEN_SHARE = 0.99
+"""Where so much of the ambient light arrives the table counts as open, so that most of it need not be lit anew."""
 _TABLE_GIVES_WAY_M = 0.03
 """A table hides only what is deeper in it than this: fingers that press on it some millimetres too deep stay whole."""
 _CLEARLY_AWAY = 0.01**2
@@ -203,14 +205,12 @@ class Layers(NamedTuple):
         course: (H, W, 3) px by which the nearest mesh moves during the exposure, and its depth in metres, infinite
             where there is none. Without pixels where nothing moves.
         back_course: (H, W, 2) of table and room; without pixels where the camera does not move.
-        wanted: (H, W) where `back` is needed though meshes hide it; without pixels where nothing moves.
     """
 
     front: Float32
     back: Float32
     course: Float32
     back_course: Float32
-    wanted: NDArray[np.uint8]
 
 
 @inlined
@@ -497,7 +497,7 @@ def _surface_sample(  # pragma: no cover - compiled
 
 @inlined
 def _table_openness(openness: Float32, u: float, v: float) -> float:
-    """Return the share of the ambient light at a place of the grid; all of it outside."""
+    """Return the share of the ambient light at a place of the grid: all of it outside or where little is missing."""
     size = openness.shape[0]
     if not (0.0 <= u < size - 1.0 and 0.0 <= v < size - 1.0):
         return 1.0
@@ -506,7 +506,7 @@ def _table_openness(openness: Float32, u: float, v: float) -> float:
     fx, fy = u - x0, v - y0
     top = openness[y0, x0] * (1.0 - fx) + openness[y0, x1] * fx
     below = openness[y1, x0] * (1.0 - fx) + openness[y1, x1] * fx
-    share: float = top * (1.0 - fy) + below * fy
+    share: float = min((top * (1.0 - fy) + below * fy) / _TABLE_OPEN_SHARE, 1.0)
     return share
 
 
@@ -585,9 +585,13 @@ def _place_on_table(  # pragma: no cover - compiled
 
 @compiled
 def _read_table(  # pragma: no cover - compiled
-    place: Float64, behind: Float64, shares: Float64, table: Table, light: Lighting
+    place: Float64, behind: Float64, shares: Float64, redo: Float64, table: Table, light: Lighting
 ) -> None:
-    """Read texture, ambient light, shadow and highlight for the pixels of a line that show the table."""
+    """Read texture, ambient light, shadow and highlight for the pixels of a line that show the table.
+
+    Of pixels that are known as they are when nothing is near (`redo` is 0) only those are read on which less light
+    falls; they are then to be painted anew (`redo` becomes 1).
+    """
     texels, openness, depth_m, block_m = table.texels, table.openness, light.shadow_m, light.block_m
     n, lamp, spread = table.plane, light.lamp_direction, light.spread
     exponent, n_dot_l = int(table.surface[0, SHININESS]), n[0] * lamp[0] + n[1] * lamp[1] + n[2] * lamp[2]
@@ -599,12 +603,14 @@ def _read_table(  # pragma: no cover - compiled
             place[T_RED, i], place[T_GREEN, i], place[T_BLUE, i], place[T_SHINE, i] = 0.0, 0.0, 0.0, 0.0
             place[T_FREE, i], place[T_LIT, i], place[LOBE, i] = 1.0, 0.0, 0.0
             continue
-        place[SHARE, i] = behind[3, i]
+        free = _table_openness(openness, place[G_U, i], place[G_V, i])
+        lit = _lit_share(place[S_U, i], place[S_V, i], place[S_D, i], n_dot_l, depth_m, block_m, spread, texel_m)
+        place[T_FREE, i], place[T_LIT, i] = free, lit
+        if redo[i] == 0.0 and free >= 1.0 and lit >= 1.0:
+            continue
+        redo[i], place[SHARE, i] = 1.0, behind[3, i]
         red, green, blue, shine = _table_texel(texels, place[T_U, i], place[T_V, i], place[DENSE, i])
         place[T_RED, i], place[T_GREEN, i], place[T_BLUE, i], place[T_SHINE, i] = red, green, blue, shine
-        place[T_FREE, i] = _table_openness(openness, place[G_U, i], place[G_V, i])
-        lit = _lit_share(place[S_U, i], place[S_V, i], place[S_D, i], n_dot_l, depth_m, block_m, spread, texel_m)
-        place[T_LIT, i] = lit
         cosine, lobe = place[COS_H, i], 0.0
         if n_dot_l > 0.0 and exponent * (1.0 - cosine) <= _FAINT_LOBE:
             lobe = (exponent + 8.0) / 8.0 * _power(cosine, exponent) * n_dot_l * lit
@@ -684,12 +690,18 @@ def _place_in_room(place: Float64, behind: Float64, R: Float64, size: int) -> No
 
 @compiled
 def _paint_room(  # pragma: no cover - compiled
-    line: Float32, place: Float64, behind: Float64, shares: Float64, octahedron: Float32, gain: Float64
+    line: Float32,
+    place: Float64,
+    behind: Float64,
+    shares: Float64,
+    redo: Float64,
+    octahedron: Float32,
+    gain: Float64,
 ) -> None:
-    """Add what is seen of the room to the pixels of a line that the table does not fill."""
+    """Add what is seen of the room to the pixels of a line that are to be painted and the table does not fill."""
     for i in range(len(shares)):
         weight = 1.0 - behind[3, i]
-        if shares[i] <= 0.0 or weight <= 0.0:
+        if shares[i] <= 0.0 or weight <= 0.0 or redo[i] == 0.0:
             continue
         red, green, blue = _room_at(octahedron, place[0, i], place[1, i])
         line[i, 0] += weight * red * gain[0]
@@ -882,18 +894,6 @@ def _follow_back(course: Float32, behind: Float64, motion: Motion) -> None:  # p
 
 
 @compiled
-def find_open(  # pragma: no cover - compiled
-    is_open: NDArray[np.uint8], seen: Seen, table: Table, K_inverse: Float64
-) -> None:
-    """Write 1 where no mesh is seen at the pixel's centre, be it that the table hides it."""
-    behind = np.zeros((5, is_open.shape[1]))
-    for y in range(is_open.shape[0]):
-        _find_table(behind, y, K_inverse, table.plane, table.axes, table.half_m)
-        for x in range(is_open.shape[1]):
-            is_open[y, x] = 1 if seen.triangle_id[y, x] < 0 or seen.depth_m[y, x] > behind[4, x] else 0
-
-
-@compiled
 def _light_up(  # pragma: no cover - compiled
     line: Float32,
     samples: Float32,
@@ -914,8 +914,9 @@ def _light_up(  # pragma: no cover - compiled
 
 
 @compiled
-def paint(  # pragma: no cover - compiled
+def paint_meshes(  # pragma: no cover - compiled
     layers: Layers,
+    bare: NDArray[np.uint8],
     seen: Seen,
     fine: Seen,
     scene: Scene,
@@ -924,19 +925,17 @@ def paint(  # pragma: no cover - compiled
     motion: Motion,
     K_inverse: Float64,
 ) -> None:
-    """Add the light of every pixel to the layers.
+    """Write the light of the meshes, how they move, and 1 where they leave something of a pixel (H, W) `bare`.
 
     `fine` has twice the resolution. Line by line, and in a line step by step over all samples: numba counts references
     of arrays per call, which must not be per sample.
     """
     height, width = layers.front.shape[:2]
     samples, place = np.zeros((4 * width, NUM_SAMPLE_COLUMNS), np.float32), np.zeros(4 * width, np.int64)
-    surface_of, arriving = np.zeros(4 * width, np.int32), _light_on_table(table, light)
-    shares, behind = np.zeros(width), np.zeros((5, width))
-    on_table, in_room = np.zeros((NUM_PLACE_ROWS, width)), np.zeros((2, width))
+    surface_of, shares, behind = np.zeros(4 * width, np.int32), np.zeros(width), np.zeros((5, width))
     slopes = np.array([K_inverse[0, 0], K_inverse[1, 1]])
     for y in range(height):
-        front, back = layers.front[y], layers.back[y]
+        front = layers.front[y]
         _find_table(behind, y, K_inverse, table.plane, table.axes, table.half_m)
         count = _collect(samples, place, shares, behind, y, seen, fine, scene.mesh, slopes)
         for s in range(count):
@@ -948,16 +947,46 @@ def paint(  # pragma: no cover - compiled
         _surface_sample(samples, place, count, scene.faces, scene.corner_uv, scene.level, scene.facing, scene.vertices)
         _light_up(front, samples, surface_of, count, scene.surfaces, scene.texels, light)
         front[:, 3] = 1.0 - shares
-        if layers.wanted.size > 0:
-            for x in range(width):
-                shares[x] = max(shares[x], layers.wanted[y, x])
-        if behind[3].max() > 0.0:
+        for x in range(width):
+            bare[y, x] = 1 if shares[x] > 0.0 else 0
+
+
+@compiled
+def paint_back(  # pragma: no cover - compiled
+    back: Float32, wanted: NDArray[np.uint8], known: Float32, light: Lighting, table: Table, K_inverse: Float64
+) -> None:
+    """Write the light of table and room where it is `wanted` (H, W; not zero).
+
+    `known` is what they are (H, W, 3) where nothing takes light from the table, as this function gives it for another
+    frame of the same camera; without pixels where that is not known. The result has the same bits either way.
+    """
+    height, width = back.shape[:2]
+    arriving, shares, redo, behind = (
+        _light_on_table(table, light),
+        np.zeros(width),
+        np.zeros(width),
+        np.zeros((5, width)),
+    )
+    on_table, in_room = np.zeros((NUM_PLACE_ROWS, width)), np.zeros((2, width))
+    for y in range(height):
+        line = back[y]
+        _find_table(behind, y, K_inverse, table.plane, table.axes, table.half_m)
+        for x in range(width):
+            shares[x], redo[x] = wanted[y, x], 0.0 if known.size > 0 else 1.0
+        if known.size > 0:
+            line[:] = known[y]
+        sees_table = behind[3].max() > 0.0
+        if sees_table:
             _place_on_table(on_table, behind, table, light, K_inverse[0, 0])
-            _read_table(on_table, behind, shares, table, light)
-            _light_table(back, on_table, table.surface[0], arriving, light.lamp_colour)
+            _read_table(on_table, behind, shares, redo, table, light)
+        for x in range(width):
+            if redo[x] > 0.0:
+                line[x, 0], line[x, 1], line[x, 2] = 0.0, 0.0, 0.0
+        if sees_table:
+            _light_table(line, on_table, table.surface[0], arriving, light.lamp_colour)
         if behind[3].min() < 1.0:
             _place_in_room(in_room, behind, light.R_room_cam, len(light.octahedron))
-            _paint_room(back, in_room, behind, shares, light.octahedron, light.gain)
+            _paint_room(line, in_room, behind, shares, redo, light.octahedron, light.gain)
 
 
 @compiled

@@ -134,7 +134,7 @@ class TestExpose:
             front[part], course[part] = [grey, grey, grey, 1.0], [motion_px, 0.0, depth_m]
         back_course = np.zeros((64, 64, 2) if panning_px else (0, 0, 2), np.float32)
         back_course[..., 0] = panning_px
-        return Layers(front, back, course, back_course, np.ones((64, 64), np.uint8))
+        return Layers(front, back, course, back_course)
 
     def test_what_stands_still_is_laid_over_what_is_behind_it(self) -> None:
         still = self._layers((10, 20, 20, 0.5, 1.0, 0.0))
