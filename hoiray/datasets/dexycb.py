@@ -4,7 +4,7 @@ import bisect
 import io
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -53,7 +53,7 @@ class Recording:
 
     Attributes:
         subject, sequence: its folders.
-        serials: cameras whose folders are there.
+        serials: cameras that filmed it; a folder that is missing shows when a frame of it is read.
         num_frames: of each camera.
         object_names: of `pose_y`'s rows.
         grasped: which of them is grasped.
@@ -140,6 +140,7 @@ class DexYcbDataset:
             hands=hands,
         )
         if check:
+            _refuse_more_frames(store, recordings)
             model = None if hands is None else hands[True]
             check_opened(dataset, store, CONVENTIONS, hand=model, image_size_wh=facts.IMAGE_SIZE_WH)
         return dataset
@@ -308,23 +309,66 @@ def _read_recording(store: Store, subject: str, sequence: str) -> Recording:
     if missing:
         expected = f"the keys {', '.join(facts.META_KEYS)}"
         raise ContractError(describe(what=name, expected=expected, found=f"no {', '.join(missing)}", fix=_FIX))
-    sides, ids = meta["mano_sides"], meta["ycb_ids"]
-    unknown = [number for number in ids if number not in facts.YCB_CLASSES]
-    if sides not in (["right"], ["left"]) or unknown or int(meta["num_frames"]) < 1:
-        expected = "one side, object ids from 1 to 21 and frames"
-        found = f"mano_sides {sides}, ycb_ids {ids}, num_frames {meta['num_frames']}"
-        raise ContractError(describe(what=name, expected=expected, found=found, fix=_FIX))
-    folders = set(store.list_folders(f"{subject}/{sequence}"))
+    sides, ids = meta["mano_sides"], _whole_numbers(meta["ycb_ids"])
+    _require_entry(name, meta, "num_frames", "a count of 1 or more", _is_whole(meta["num_frames"], first=1))
+    are_known = bool(ids) and len(set(ids)) == len(ids) and all(number in facts.YCB_CLASSES for number in ids)
+    _require_entry(name, meta, "ycb_ids", "different object ids from 1 to 21", are_known)
+    is_one_of_them = _is_whole(meta["ycb_grasp_ind"], first=0) and meta["ycb_grasp_ind"] < len(ids)
+    _require_entry(name, meta, "ycb_grasp_ind", f"a place in ycb_ids {ids}", is_one_of_them)
+    _require_entry(name, meta, "mano_sides", "one side", sides in (["right"], ["left"]))
+    calibrations = meta["mano_calib"]
+    is_one_name = isinstance(calibrations, list) and len(calibrations) == 1 and isinstance(calibrations[0], str)
+    _require_entry(name, meta, "mano_calib", "the name of one calibration", is_one_name)
     return Recording(
         subject=subject,
         sequence=sequence,
-        serials=tuple(serial for serial in facts.SERIALS if serial in folders),
-        num_frames=int(meta["num_frames"]),
+        serials=_serials(store, f"{subject}/{sequence}", meta, name),
+        num_frames=meta["num_frames"],
         object_names=tuple(facts.YCB_CLASSES[number] for number in ids),
-        grasped=int(meta["ycb_grasp_ind"]),
+        grasped=meta["ycb_grasp_ind"],
         is_right=sides == ["right"],
-        mano_calib=str(meta["mano_calib"][0]),
+        mano_calib=calibrations[0],
     )
+
+
+def _serials(store: Store, folder: str, meta: Mapping[str, Any], name: str) -> tuple[str, ...]:
+    """Return the cameras a meta names; of a meta without them, those whose folders are there."""
+    if "serials" not in meta:
+        folders = set(store.list_folders(folder))
+        return tuple(serial for serial in facts.SERIALS if serial in folders)
+    # a serial without quotes is a number to YAML
+    told = meta["serials"]
+    serials = {str(serial) for serial in told} if isinstance(told, list) else set[str]()
+    are_known = isinstance(told, list) and len(serials) == len(told) > 0 and serials <= set(facts.SERIALS)
+    _require_entry(name, meta, "serials", f"cameras among {', '.join(facts.SERIALS)}", are_known)
+    return tuple(serial for serial in facts.SERIALS if serial in serials)
+
+
+def _require_entry(name: str, meta: Mapping[str, Any], entry: str, expected: str, is_right: bool) -> None:
+    if not is_right:
+        what = f"{name}, {entry!r}"
+        raise ContractError(describe(what=what, expected=expected, found=f"{meta[entry]!r:.80}", fix=_FIX))
+
+
+def _is_whole(value: object, *, first: int) -> bool:
+    # True is an int to Python
+    return isinstance(value, int) and not isinstance(value, bool) and value >= first
+
+
+def _whole_numbers(value: object) -> list[int]:
+    """Return a list of whole numbers, or nothing where it is none."""
+    return value if isinstance(value, list) and all(_is_whole(number, first=0) for number in value) else []
+
+
+def _refuse_more_frames(store: Store, recordings: Iterable[Recording]) -> None:
+    """Refuse a meta that tells fewer frames than are there; frames that are missing are told one by one when read."""
+    for one in recordings:
+        for serial in one.serials[:1]:
+            beyond = facts.labels_key(f"{one.folder}/{serial}", one.num_frames)
+            if store.exists(beyond):
+                what = f"{store.url(facts.meta_key(one.subject, one.sequence))}, 'num_frames'"
+                expected, found = "the number of frames", f"{one.num_frames}, though {beyond} is there"
+                raise ContractError(describe(what=what, expected=expected, found=found, fix=_FIX))
 
 
 def _read_yaml(store: Store, key: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 import io
 import pickle
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -254,14 +255,56 @@ def test_a_truncated_or_missing_label_is_a_dead_letter(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("meta", "message"),
     [
-        ({"ycb_ids": "[2, 99]"}, r"ycb_ids \[2, 99\]"),
-        ({"mano_sides": "[right, left]"}, "mano_sides"),
-        ({"num_frames": 0}, "num_frames 0"),
+        ({"ycb_ids": "[2, 99]"}, r"'ycb_ids'.*found \[2, 99\]"),
+        ({"ycb_ids": "null"}, r"'ycb_ids'.*found None"),
+        ({"ycb_ids": "[2, 2]"}, r"'ycb_ids': expected different object ids"),
+        ({"ycb_ids": "[two]"}, "'ycb_ids'"),
+        ({"mano_sides": "[right, left]"}, "'mano_sides'"),
+        ({"num_frames": 0}, "'num_frames'.*found 0"),
+        ({"num_frames": "null"}, "'num_frames'.*found None"),
+        ({"num_frames": "true"}, "'num_frames'.*found True"),
+        ({"num_frames": ".inf"}, "'num_frames'.*found inf"),
+        ({"num_frames": "many"}, "'num_frames'"),
+        ({"num_frames": NUM_FRAMES - 1}, "'num_frames'.*found 2, though .*labels_000002.npz is there"),
+        ({"ycb_grasp_ind": "null"}, "'ycb_grasp_ind'"),
+        ({"ycb_grasp_ind": 2}, r"'ycb_grasp_ind': expected a place in ycb_ids \[2, 5\]"),
+        ({"mano_calib": "null"}, "'mano_calib'"),
+        ({"mano_calib": "[]"}, "'mano_calib'"),
+        ({"serials": "null"}, "'serials'.*found None"),
+        ({"serials": "['1']"}, r"'serials': expected cameras among 836212060125"),
     ],
 )
 def test_a_meta_that_is_none_is_refused(tmp_path: Path, meta: dict[str, Any], message: str) -> None:
-    with pytest.raises(ContractError, match=message):
-        DexYcbDataset.open(str(write(tmp_path, **meta)))
+    folder = SUBJECT + "/20200709_141754"
+    entries = {"num_frames": NUM_FRAMES, "ycb_ids": "[2, 5]", "ycb_grasp_ind": 1} | {
+        "serials": SERIALS, "mano_sides": "[right]", "mano_calib": "[one]"
+    } | meta  # fmt: skip
+    files.put(tmp_path / folder / "meta.yml", "".join(f"{key}: {value}\n" for key, value in entries.items()))
+    files.put(tmp_path / "calibration/mano_one/mano.yml", f"betas: {[0.0] * 10}\n")
+    for serial in SERIALS:
+        text = "color: {fx: 610.0, fy: 610.0, ppx: 320.0, ppy: 240.0}\n"
+        files.put(tmp_path / f"calibration/intrinsics/{serial}_640x480.yml", text)
+        for frame in range(NUM_FRAMES):
+            files.put(tmp_path / folder / serial / f"labels_{frame:06d}.npz", b"")
+    with pytest.raises(ContractError, match=rf"{folder}/meta\.yml, {message}"):
+        DexYcbDataset.open(str(tmp_path))
+
+
+def test_frames_of_a_camera_whose_folder_is_missing_are_dead_letters(tmp_path: Path) -> None:
+    folder = write(tmp_path) / SUBJECT / "20200709_141754/932122062010"
+    shutil.rmtree(folder)
+    dataset = DexYcbDataset.open(str(tmp_path))
+    letters = [x for x in iterate(dataset) if isinstance(x, DeadLetter)]
+    assert len(dataset) == 5 * 2 * NUM_FRAMES
+    assert [f"932122062010/labels_{n:06d}.npz" in x.reason for n, x in enumerate(letters)] == [True] * NUM_FRAMES
+
+
+def test_serials_may_lack_quotes_or_not_be_told(tmp_path: Path) -> None:
+    unquoted = DexYcbDataset.open(str(write(tmp_path, serials="[836212060125]")), check=False)
+    assert unquoted.recordings[0].serials == ("836212060125",)
+    for path in tmp_path.rglob("meta.yml"):
+        path.write_text("".join(x for x in path.read_text().splitlines(keepends=True) if "serials" not in x))
+    assert list(DexYcbDataset.open(str(tmp_path), check=False).recordings[0].serials) == SERIALS
 
 
 def test_a_calibration_that_is_none_is_refused(tmp_path: Path) -> None:
