@@ -29,7 +29,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     for odd in ODD:
         (folder / odd.key).write_bytes(odd.content())
     (folder / "long.mp4").write_bytes(clip(range(120), rate=24, size_wh=(320, 240)))
-    (folder / "large.mp4").write_bytes(clip(range(24), size_wh=(1280, 720), options={"preset": "ultrafast"}))
+    (folder / "large.mp4").write_bytes(clip(range(24), size_wh=(960, 540), options={"preset": "ultrafast"}))
     return Store.open(folder)
 
 
@@ -148,7 +148,7 @@ def test_a_process_that_is_killed_again_and_again_kills_the_video(store: Store) 
 def decode_with(store: Store, kills: int) -> list[FrameBatch]:
     """Decode large frames and kill the process after a batch, so many times."""
     batches = []
-    with VideoDecoder() as decoder, decoder.open(store, "large.mp4", video_id="a") as video:
+    with VideoDecoder() as decoder, decoder.open(store, "large.mp4", video_id="a", max_batch_frames=2) as video:
         for batch in video:
             batches.append(batch)
             if len(batches) <= kills and decoder.pid is not None:
@@ -159,7 +159,7 @@ def decode_with(store: Store, kills: int) -> list[FrameBatch]:
 def test_a_video_that_hangs_in_decord_is_taken_over_by_pyav(store: Store) -> None:
     """A stopped process stands for native code that spins: neither answers to anything but SIGKILL."""
     budget = DecodeBudget(max_stall_s=0.5)
-    with VideoDecoder(budget) as decoder, decoder.open(store, "large.mp4", video_id="a") as video:
+    with VideoDecoder(budget) as decoder, decoder.open(store, "large.mp4", video_id="a", max_batch_frames=2) as video:
         batches = iter(video)
         found = numbers([next(batches)])
         assert decoder.pid is not None
