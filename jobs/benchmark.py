@@ -41,6 +41,22 @@ def filters(out: Out = Path("out/benchmark"), pairs: Pairs = 7, force: Force = F
     typer.echo(run(out, pairs=pairs, force=force))
 
 
+@app.command()
+def train(
+    *,
+    out: Out = Path("out/benchmark"),
+    pairs: Pairs = 5,
+    force: Force = False,
+    data: Annotated[str | None, typer.Option(help="An annotated set; default: a tiny synthetic one.")] = None,
+    preset: Annotated[str, typer.Option(help="nano, small, paper or released.")] = "nano",
+    ray: Annotated[bool, typer.Option(help="Measure Ray Train too.")] = True,
+) -> None:
+    """A training step and its data against bare PyTorch, Ray Train against both, the network's forward by part."""
+    from hoiray.benchmarks.train import run
+
+    typer.echo(run(out, pairs=pairs, force=force, data=data, preset=preset, with_ray=ray))
+
+
 if __name__ == "__main__":
     try:
         app()
