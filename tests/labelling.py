@@ -118,6 +118,23 @@ def rows_of(job: LabelJob) -> dict[str, pa.Table]:
     return {name: read_rows(job.store, marker) for name, marker in markers_of(job).items()}
 
 
+def is_same(first: pa.Table, second: pa.Table) -> bool:
+    """Whether two tables hold the same bits; NaN is NaN."""
+    return parquet_bytes(first.combine_chunks()) == parquet_bytes(second.combine_chunks())
+
+
 def digests_of(job: LabelJob) -> dict[str, str]:
     """What counts, in short: the digest of every committed data object."""
     return {name: marker.data_sha256 for name, marker in markers_of(job).items()}
+
+
+CLUSTER = """
+head: {num_cpus: 4, memory_gib: 8}
+pools:
+  decode: {where: predictor, num_cpus: 0.25}
+  predict: {min: 2, max: 2, num_cpus: 0.25, batch_size: 4}
+  measure: {min: 1, max: 2, num_cpus: 0.1}
+  judge: {min: 1, max: 2, num_cpus: 0.1}
+retries: {max_dead_fraction: 1.0}
+"""
+"""Small enough for two runs at once on four logical CPUs."""

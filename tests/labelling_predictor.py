@@ -15,18 +15,21 @@ from hoiray.predictors.protocol import HandPredictions, HandRequest
 REST_M = hands(np.random.default_rng(5), 1, 20.0)[0]
 REST_M.setflags(write=False)
 
+SLOW_CALL_S = 0.5
+
 
 class BoxPredictor:
     """Puts one hand into every box, turned a little by the colour it sees there; a red box kills the process.
 
-    With `with_hand` it answers in parameters of the open hand, else in joints only, which needs no torch.
+    With `with_hand` it answers in parameters of the open hand, else in joints only, which needs no torch. It takes its
+    time while there is a file `slow_while`.
     """
 
     name, digest, tip_set = "boxes", "0", "ho3d"
 
-    def __init__(self, with_hand: bool, call_s: float) -> None:
+    def __init__(self, with_hand: bool = False, slow_while: str | None = None) -> None:
         self.hand: Any = None
-        self._call_s = call_s
+        self.slow_while = slow_while
         self.shapes_seen: set[int] = set()
         if with_hand:
             from hoiray.hand.model import HandModel
@@ -34,7 +37,8 @@ class BoxPredictor:
             self.hand = HandModel.load(flat_hand_mean=True, tip_set="ho3d")
 
     def predict(self, request: HandRequest) -> HandPredictions:
-        time.sleep(self._call_s)
+        if self.slow_while is not None and Path(self.slow_while).exists():
+            time.sleep(SLOW_CALL_S)
         self.shapes_seen.add(len(request))
         colours = np.stack([self._colour(request, row) for row in range(len(request))])
         if ((colours[:, 0] > 150) & (colours[:, 1] < 60)).any():
@@ -68,6 +72,11 @@ class BoxPredictor:
 
 
 def make(
-    *, checkpoint_uri: str | None, hand_path: Path | None, device: str, with_hand: bool = False, call_s: float = 0.0
+    *,
+    checkpoint_uri: str | None,
+    hand_path: Path | None,
+    device: str,
+    with_hand: bool = False,
+    slow_while: str | None = None,
 ) -> BoxPredictor:
-    return BoxPredictor(with_hand, call_s)
+    return BoxPredictor(with_hand, slow_while)

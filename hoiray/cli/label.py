@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from hoiray.stages.label_job import LabelJob
     from hoiray.stages.label_shard import BucketResult, ShardResult
 
+EXIT_FAILED: Final = 1
+
 EXIT_STOPPED: Final = 130
 """Exit status after Ctrl-C, as shells have it."""
 
@@ -77,8 +79,7 @@ def label(request: LabelRequest) -> int:
 
     job = open_label_job(run, say=_say)
     try:
-        with _terminated_like_interrupted():
-            _drive(job, cluster, request)
+        failure = _drive(job, cluster, request)
     except KeyboardInterrupt:
         _say("stopped. What is committed stays; the same command goes on from there:")
         _say(f"  {_typed()}")
@@ -90,7 +91,9 @@ def label(request: LabelRequest) -> int:
     typer.echo(f"summary: {where}")
     if summary.num_dead:
         typer.echo(f"given up: {runnable('dead', 'list', run.output_uri)}")
-    return 0
+    if failure is not None:
+        _say(f"error: {failure}")
+    return 0 if failure is None and summary.is_finished else EXIT_FAILED
 
 
 def configurations(request: LabelRequest) -> tuple[RunConfig, ClusterConfig]:
@@ -151,8 +154,12 @@ def _num_gpus() -> int:
     return len(list(Path("/dev").glob("nvidia[0-9]*")))
 
 
-def _drive(job: "LabelJob", cluster: ClusterConfig, request: LabelRequest) -> None:
-    """Run to the end, or until too many videos are dead."""
+def _drive(job: "LabelJob", cluster: ClusterConfig, request: LabelRequest) -> str | None:
+    """Run to the end, and return why it does not count as a success; None where it does.
+
+    Raises:
+        InputError: so many videos are dead before the end that going on makes no sense.
+    """
     from hoiray.engine.progress import LabelProgress
     from hoiray.stages.pending import pending_shards
 
@@ -168,16 +175,15 @@ def _drive(job: "LabelJob", cluster: ClusterConfig, request: LabelRequest) -> No
             stop = progress.over_budget(limit)
             if stop is not None:
                 raise InputError(stop)
-    stop = progress.over_budget(limit, is_over=True)
-    if stop is not None:
-        _say(f"warning: {stop}")
+    return progress.over_budget(limit, is_over=True)
 
 
 def _events(
     job: "LabelJob", cluster: ClusterConfig, request: LabelRequest, progress: "LabelProgress"
 ) -> "Generator[ShardResult | BucketResult | Tick, None, None]":
     if not request.uses_ray:
-        yield from _events_here(job, cluster, request, progress)
+        with _terminated_like_interrupted():
+            yield from _events_here(job, cluster, request, progress)
         return
     from hoiray.engine.fit import fit_cluster
     from hoiray.engine.label import label_on_ray
@@ -185,7 +191,8 @@ def _events(
     from hoiray.engine.session import ray_session
 
     address = request.ray_address or os.environ.get("RAY_ADDRESS") or None
-    with ray_session(None if address == "local" else address, cluster.head) as nodes:
+    # Ray's own handler of SIGTERM is installed when it starts, and would end this process without a word
+    with ray_session(None if address == "local" else address, cluster.head) as nodes, _terminated_like_interrupted():
         fitting, changes = fit_cluster(cluster, nodes)
         for line in changes:
             _say(line)

@@ -62,9 +62,19 @@ def frame_source(job: LabelJob, cluster: ClusterConfig) -> FrameSource:
 class Predict:
     """Decodes and predicts shards."""
 
-    def __init__(self, job: LabelJob, pending: pa.Table, settings: WorkerSettings) -> None:
-        """Load the teacher; the decoders start with the first video."""
-        self._job, self._pending = job, pending
+    def __init__(self, job: LabelJob, pending: Any, settings: WorkerSettings) -> None:  # noqa: ANN401 - see below
+        """Load the teacher; the decoders start with the first video.
+
+        Args:
+            job: the labelling.
+            pending: Ray's reference to the table of pending shards, or the table itself.
+            settings: of this pool.
+        """
+        import ray
+
+        self._job = job
+        # seen where it lies in the object store, not copied
+        self._pending: pa.Table = ray.get(pending) if isinstance(pending, ray.ObjectRef) else pending
         retries, batch_size = settings.cluster.retries, settings.cluster.pools.predict.batch_size
         predictor = open_teacher(job.run, device=settings.device, batch_size=batch_size)
         frames = frame_source(job, settings.cluster)

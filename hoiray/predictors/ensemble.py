@@ -325,6 +325,8 @@ def merge_sides(right: Fused, left: Fused, keeps_right: BoolArray) -> Fused:
         return np.where(keeps_right.reshape(-1, *(1,) * (first.ndim - 1)), first, second)
 
     def pick_texts(first: tuple[str | None, ...], second: tuple[str | None, ...]) -> tuple[str | None, ...]:
+        if not first and not second:  # no objects, no reasons
+            return ()
         return tuple(a if keep else b for a, b, keep in zip(first, second, keeps_right, strict=True))
 
     arrays = {

@@ -23,6 +23,9 @@ BATCHES_AHEAD: Final = 2
 POLL_S: Final = 0.2
 """How often a thread that waits looks whether it should end."""
 
+STOP_S: Final = 5.0
+"""Time to end; a thread that hangs with its decoder ends when that is closed."""
+
 Frames: TypeAlias = tuple[WantedVideo, Iterator[FrameBatch]]
 
 
@@ -150,7 +153,7 @@ class _Ahead:
         """End the threads; what they decode is thrown away."""
         self._stopped.set()
         for thread in self._threads:
-            thread.join()
+            thread.join(STOP_S)
 
     def _work(self, decoder: VideoDecoder) -> None:
         while not self._stopped.is_set():

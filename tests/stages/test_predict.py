@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from labelling import is_same
 from labelling_predictor import BoxPredictor, make
 
 from hoiray.config.network import network_preset
@@ -85,7 +86,7 @@ def test_a_hand_has_the_same_numbers_alone_and_in_company(network: NetworkPredic
     together = predict(network, videos)
     for name, pair in videos.items():
         alone = predict(network, {name: pair})
-        assert alone.equals(of_video(together, name))
+        assert is_same(alone, of_video(together, name))
     assert together.num_rows == 8
     assert np.isfinite(unpack_column(together, FUSED["transl"])).any()
 
@@ -107,7 +108,7 @@ def test_frames_of_another_size_are_another_batch() -> None:
 def test_pixels_that_wait_are_bounded_and_change_nothing() -> None:
     predictor = make(checkpoint_uri=None, hand_path=None, device="cpu", with_hand=True)
     videos = two_videos()
-    assert predict(predictor, videos, max_waiting_bytes=1).equals(predict(predictor, videos))
+    assert is_same(predict(predictor, videos, max_waiting_bytes=1), predict(predictor, videos))
 
 
 def test_a_forgotten_video_leaves_no_row_and_takes_none_along() -> None:
@@ -118,7 +119,7 @@ def test_a_forgotten_video_leaves_no_row_and_takes_none_along() -> None:
     feed(batches, second, others)
     batches.forget("a")
     batches.flush()
-    assert batches.table().equals(predict(predictor, {"b": (second, others)}))
+    assert is_same(batches.table(), predict(predictor, {"b": (second, others)}))
 
 
 class Small(BoxPredictor):
@@ -131,12 +132,12 @@ class Small(BoxPredictor):
 
 
 def test_a_device_without_memory_gets_smaller_batches_and_the_same_rows() -> None:
-    batches = batches_of(Small(with_hand=False, call_s=0.0))
+    batches = batches_of(Small())
     for video, frames in two_videos().values():
         feed(batches, video, frames)
     batches.flush()
     assert batches.batch_size == 2
-    assert batches.table().equals(predict(BoxPredictor(with_hand=False, call_s=0.0), two_videos()))
+    assert is_same(batches.table(), predict(BoxPredictor(), two_videos()))
 
 
 def test_a_device_too_small_for_one_hand_is_said_so() -> None:
@@ -145,7 +146,7 @@ def test_a_device_too_small_for_one_hand_is_said_so() -> None:
             raise torch.OutOfMemoryError("none")
 
     with pytest.raises(ConfigError, match="memory of the device for one hand in 2 views, found none"):
-        predict(Tiny(with_hand=False, call_s=0.0), two_videos())
+        predict(Tiny(), two_videos())
 
 
 class Sided(BoxPredictor):
@@ -162,7 +163,7 @@ class Sided(BoxPredictor):
 
 @pytest.mark.parametrize("is_right", [True, False])
 def test_of_two_hypotheses_about_the_side_the_consistent_one_is_kept(is_right: bool) -> None:
-    predictor = Sided(with_hand=False, call_s=0.0)
+    predictor = Sided()
     predictor.is_truly_right = is_right
     table = predict(predictor, two_videos(side="guessed"))
     assert table["is_right"].to_pylist() == [is_right] * 8
@@ -177,7 +178,7 @@ def test_a_hand_without_an_answer_is_a_row_of_nulls_with_its_reason() -> None:
             nothing = np.full((len(request), 21, 3), np.nan)
             return HandPredictions(nothing, nothing[..., :2], failures=("too_dark",) * len(request))
 
-    table = predict(Failing(with_hand=False, call_s=0.0), two_videos())
+    table = predict(Failing(), two_videos())
     assert set(table["failure"].to_pylist()) == {"too_dark"}
     assert [table[name].null_count for name in ("joints_3d", "joints_2d", "betas", "hand_pose")] == [8] * 4
 

@@ -1,0 +1,38 @@
+import json
+from pathlib import Path
+
+from labelling import Clip, clips, run_of, write_videos
+from labelling_predictor import BoxPredictor
+
+from hoiray.stages.frame_source import DecodeSettings, LocalFrames
+from hoiray.stages.label_job import open_label_job
+from hoiray.stages.label_shard import Tools, label_here, measure_shard, predict_shard
+from hoiray.stages.label_summary import SUMMARY_FILE, summarise, summary_lines, write_summary
+from hoiray.stages.pending import pending_shards
+
+
+def test_a_labelling_is_summed_up_from_what_is_committed(tmp_path: Path) -> None:
+    write_videos(str(tmp_path), clips(3) | {"junk.mp4": Clip(damage=lambda _: b"junk")})
+    (tmp_path / "videos" / "empty.mp4").write_bytes(b"")
+    job = open_label_job(run_of(tmp_path, tmp_path / "out"))
+    frames = LocalFrames(DecodeSettings(None))
+    tools = Tools(BoxPredictor(), frames, batch_size=4)
+    first = pending_shards(job.plan, job.store, job.predictions)[0]
+    measure_shard(job, predict_shard(job, first, tools))
+    partly = summarise(job)
+    assert (partly.num_shards_done, partly.num_buckets_done, partly.is_finished) == (1, 0, False)
+    assert "not finished" in "\n".join(summary_lines(partly))
+    list(label_here(job, tools, lambda _count: None))
+    frames.close()
+    whole = summarise(job)
+    num_rows = sum(clip.num_frames * clip.num_hands for clip in clips(3).values())
+    assert (whole.num_rows, whole.num_videos, whole.num_not_planned) == (num_rows, 4, 1)
+    assert whole.dead == {"decode: UnreadableVideoError": 1}
+    assert whole.is_finished
+    assert 0 < whole.num_accepted < num_rows
+    write_summary(job, whole)
+    assert json.loads((tmp_path / "out" / SUMMARY_FILE).read_text())["reasons"] == whole.reasons
+    text = "\n".join(summary_lines(whole))
+    assert f"{num_rows} hands labelled" in text
+    assert "3 videos done, 1 given up (decode: UnreadableVideoError 1), 1 could not be planned" in text
+    assert whole.labels in text

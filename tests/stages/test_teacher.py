@@ -1,0 +1,56 @@
+import hashlib
+from pathlib import Path
+
+import pytest
+import torch
+from labelling import run_of
+from labelling_predictor import BoxPredictor
+
+from hoiray.config.network import network_preset
+from hoiray.errors import ConfigError
+from hoiray.hand.model import HandModel
+from hoiray.models.checkpoint import write_checkpoint
+from hoiray.models.network import HandObjectNetwork
+from hoiray.predictors.network import NetworkPredictor
+from hoiray.stages.teacher import digest_of, open_teacher
+
+
+def test_a_plug_in_is_found_by_its_dotted_path_and_given_its_options() -> None:
+    run = run_of("data", "out", "teacher.options.slow_while=x")
+    predictor = open_teacher(run, device="cpu", batch_size=4)
+    assert isinstance(predictor, BoxPredictor)
+    assert predictor.slow_while == "x"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("teacher.predictor=nowhere.make", "No module named 'nowhere'"),
+        ("teacher.predictor=labelling_predictor.mkae", "no attribute 'mkae'"),
+        ("teacher.predictor=netwrok", "expected network, an installed plug-in .*, found only network"),
+        ("teacher.predictor=labelling.clips", "expected options it takes, not none, found"),
+        ("teacher.options.depth=3", "expected options it takes, not depth, found"),
+        ("hand.tip_set=manopth", "expected 'ho3d', as boxes was trained, found 'manopth'"),
+        ("teacher.predictor=network", "teacher.checkpoint_uri: expected a checkpoint, found null"),
+    ],
+)
+def test_a_teacher_that_cannot_be_is_said_so(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        open_teacher(run_of("data", "out", override), device="cpu", batch_size=4)
+
+
+def test_a_network_takes_a_batch_with_all_its_views_at_once(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    hand = HandModel.load(flat_hand_mean=True, tip_set="ho3d")
+    path = tmp_path / "nano.safetensors"
+    write_checkpoint(str(path), HandObjectNetwork(network_preset("nano"), hand), storage="float32")
+    run = run_of("data", "out", "teacher.predictor=network", f"teacher.checkpoint_uri={path}")
+    predictor = open_teacher(run, device="cpu", batch_size=4)
+    assert isinstance(predictor, NetworkPredictor)
+    assert predictor.max_crops == 8
+    assert digest_of(str(path)) == hashlib.sha256(path.read_bytes()).hexdigest()
+    relative = run_of(
+        "data", "out", "teacher.predictor=network", f"teacher.checkpoint_uri={path}", "hand.flat_hand_mean=false"
+    )
+    with pytest.raises(ConfigError, match=r"hand\.flat_hand_mean: expected true"):
+        open_teacher(relative, device="cpu", batch_size=4)
