@@ -373,7 +373,7 @@ _LIGHT_WEIGHTS: Final = NetworkLossWeights(
     joints_2d=100.0,
     joints_3d=1e3,
     vertices=0.0,
-    object_location=50.0,
+    object_location=100.0,
     object_confidence=20.0,
 )
 """At the start the heatmaps weigh more than all else together, for a pose read from joints nobody has found is noise.
