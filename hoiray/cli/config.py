@@ -8,8 +8,8 @@ import typer
 from hoiray.config.fingerprint import fingerprint
 from hoiray.config.halves import override_origin, route_overrides, split_override
 from hoiray.config.lint import lint_cluster
-from hoiray.config.load import dump, load_cluster, load_either, load_run
-from hoiray.config.what import RunConfig
+from hoiray.config.load import dump, load_cluster, load_either, load_what
+from hoiray.config.what import RunConfig, TrainRun
 from hoiray.config.where import ClusterConfig
 from hoiray.errors import ConfigError
 
@@ -55,19 +55,20 @@ def show(path: Path, overrides: Sequence[str]) -> None:
         ConfigError: the file cannot be read as configuration.
     """
     config = load_either(path, overrides)
-    half = "Run configuration" if isinstance(config, RunConfig) else "Cluster configuration"
+    halves = {RunConfig: "Run configuration", TrainRun: "Training configuration"}
+    half = halves.get(type(config), "Cluster configuration")
     typer.echo(f"# {half} of {str(path)!r}, with every default.")
     typer.echo(dump(config), nl=False)
 
 
 def _load_both(
     run_path: Path, cluster_path: Path | None, overrides: Sequence[str]
-) -> tuple[RunConfig, ClusterConfig | None]:
+) -> tuple[RunConfig | TrainRun, ClusterConfig | None]:
     routed = route_overrides(overrides)
     problems = list(routed.problems)
     run, cluster = None, None
     try:
-        run = load_run(run_path, routed.run)
+        run = load_what(run_path, routed.run)
     except ConfigError as error:
         problems.append(str(error))
     if cluster_path is None:

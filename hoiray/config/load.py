@@ -28,6 +28,7 @@ __all__ = [
     "load_either",
     "load_run",
     "load_training",
+    "load_what",
     "parse_cluster",
     "parse_run",
     "parse_training",
@@ -69,7 +70,12 @@ def load_cluster(path: Path | str, overrides: Sequence[str] = ()) -> ClusterConf
     return parse_cluster(_read_text(path), overrides, source=str(path))
 
 
-def load_either(path: Path | str, overrides: Sequence[str] = ()) -> RunConfig | ClusterConfig:
+def load_what(path: Path | str, overrides: Sequence[str] = ()) -> RunConfig | TrainRun:
+    """Read a file of the *what* half: a whole run, or a training alone where no key belongs to runs only."""
+    return _parse_what(_read_text(path), overrides, source=str(path))
+
+
+def load_either(path: Path | str, overrides: Sequence[str] = ()) -> RunConfig | TrainRun | ClusterConfig:
     """Read a file of either half, told by its top-level keys; see ``load_run``.
 
     Raises:
@@ -83,13 +89,20 @@ def load_either(path: Path | str, overrides: Sequence[str] = ()) -> RunConfig | 
         examples = "a run file (its keys: output_uri, videos, hand, teacher, ...) or a cluster file (head, pools, ...)"
         raise ConfigError(f"{path}:1: expected {examples}, found the keys {found}; keep the keys of one of them")
     if half == "run":
-        return parse_run(text, overrides, source=str(path))
+        return _parse_what(text, overrides, source=str(path))
     return parse_cluster(text, overrides, source=str(path))
 
 
 def parse_run(text: str, overrides: Sequence[str] = (), *, source: str = "<text>") -> RunConfig:
     """Read a run configuration from text; see ``load_run``. ``source`` stands for the file's name in messages."""
     return _parse(text, overrides, source, RunConfig, "run")
+
+
+def _parse_what(text: str, overrides: Sequence[str], *, source: str) -> RunConfig | TrainRun:
+    keys = set(parse_document(text, source).values)
+    if "training" in keys and not keys & _ONLY_IN_RUNS:
+        return parse_training(text, overrides, source=source)
+    return parse_run(text, overrides, source=source)
 
 
 def parse_training(text: str, overrides: Sequence[str] = (), *, source: str = "<text>") -> TrainRun:

@@ -4,7 +4,7 @@ import pytest
 
 from hoiray.cli.config import check, show
 from hoiray.config.fingerprint import fingerprint
-from hoiray.config.load import load_cluster, load_run, parse_cluster, parse_run
+from hoiray.config.load import load_cluster, load_run, load_training, parse_cluster, parse_run, parse_training
 from hoiray.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
@@ -85,3 +85,13 @@ def test_what_is_shown_loads_back_equal(capsys: pytest.CaptureFixture[str]) -> N
     shown = parse_run(capsys.readouterr().out)
     assert shown == load_run(RUN, ["ensemble.num_views=4"])
     assert shown.ensemble.num_views == 4
+
+
+def test_a_training_by_itself_is_checked_and_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    path = ROOT / "jobs/train.yaml"
+    assert check(path, ROOT / "cluster/laptop.yaml", ["training.epochs=3"]) == 0
+    assert f"ok       {path}: fingerprint " in capsys.readouterr().out
+    show(path, [])
+    shown = capsys.readouterr().out
+    assert shown.startswith("# Training configuration of ")
+    assert parse_training(shown) == load_training(path)
