@@ -11,6 +11,8 @@ from hoiray.stages.measure import FUSED, measure
 
 PHALANGES_M = ((0.04, 0.035, 0.03, 0.025), *((0.09, 0.04, 0.025, 0.02) for _ in range(4)))
 SIZE_WH = (427, 240)
+PREDICTED = ("joints_3d", "joints_2d", "global_orient", "hand_pose", "betas")
+"""Columns that are null where the predictor gave no answer."""
 
 
 def hands(rng: np.random.Generator, count: int, max_bend_deg: float = 70.0) -> np.ndarray:
@@ -44,7 +46,9 @@ def column(spec: Column, values: np.ndarray) -> pa.Array:
 def fused_of(arrays: dict[str, Any]) -> pa.Table:
     """A FUSED table of whatever arrays are given; the other columns hold something valid and dull."""
     count = len(arrays["frame_index"])
+    is_absent = np.isnan(np.asarray(arrays.get("joints_3d", np.zeros((count, 1))))).reshape(count, -1).any(axis=1)
     dull: dict[str, Any] = {
+        "failure": ["no hand" if absent else None for absent in is_absent],
         "image_width_px": np.full(count, SIZE_WH[0]),
         "image_height_px": np.full(count, SIZE_WH[1]),
         "num_members": np.full(count, 8),
@@ -79,6 +83,9 @@ def _video(rng: np.random.Generator, name: str, max_frames: int) -> dict[str, An
     rows += [_copy_of(rng, row) for row in rows if rng.random() < 0.05]
     rng.shuffle(rows)  # type: ignore[arg-type]
     rows.sort(key=lambda row: int(row["frame_index"]))
+    for row in rows:
+        if rng.random() < 0.03:  # the predictor gave no answer
+            row |= {key: np.full(np.shape(row[key]), np.nan) for key in PREDICTED}
     count_in_frame: dict[int, int] = {}
     for row in rows:
         row["hand_index"] = count_in_frame.setdefault(row["frame_index"], 0)
@@ -147,11 +154,13 @@ def predictions(seed: int, num_videos: int) -> pa.Table:
 
 
 def rows_of(table: pa.Table) -> list[dict[str, Any]]:
-    """The rows as plain Python values, vectors in their shapes."""
+    """The rows as plain Python values, vectors in their shapes; a prediction that is null is NaN."""
     shapes = {spec.name: spec.shape for spec in (*PREDICTIONS.columns, *FUSED.columns) if spec.shape}
     rows: list[dict[str, Any]] = table.to_pylist()
     for row in rows:
         for name, shape in shapes.items():
             if row.get(name) is not None:
                 row[name] = np.array(row[name]).reshape(shape)
+            elif name in PREDICTED:
+                row[name] = np.full(shape, np.nan)
     return rows

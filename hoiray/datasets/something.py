@@ -7,6 +7,7 @@ what is kept is where each video's boxes lie; they are parsed when asked for.
 import bisect
 import functools
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -28,6 +29,9 @@ from hoiray.io.store import Store
 NUM_VIDEOS_CHECKED: Final = 4
 MAX_RATE_ERROR: Final = 0.01
 """Videos within this share of 12 frames a second are taken frame by frame; others by time."""
+
+MAX_OUTSIDE_SHARE: Final = 0.1
+"""Of the video's side: published boxes reach its border and, by rounding, a hair beyond it."""
 
 _FIX: Final = "Restore the file from the published archive."
 
@@ -149,28 +153,19 @@ class SomethingDataset:
             InputError: the annotation of its video breaks the format.
         """
         position = bisect.bisect_right(self.ends, index)
-        video_id = self.annotated_ids[position]
-        frames = self.boxes(video_id)
-        frame = frames[index - (self.ends[position] - len(frames))]
-        return Sample(
-            sample_id=f"{video_id}/{frame.frame_number:04d}",
-            recording_id=video_id,
-            subject_id=None,
-            camera_id=None,
-            frame_index=frame.frame_index,
-            image_key=facts.video_key(video_id),
-            K=None,
-            hands=tuple(HandAnnotation(is_right=None, bbox_xyxy=box) for box in frame.hands),
-            objects=tuple(ObjectAnnotation(box.standard_category, bbox_xyxy=box.bbox_xyxy) for box in frame.objects),
-        )
+        frames = self.boxes(self.annotated_ids[position])
+        return frame_sample(frames[index - (self.ends[position] - len(frames))])
 
     def image(self, sample: Sample) -> NDArray[np.uint8]:
         """Decode the sample's frame, (H, W, 3).
 
         Raises:
-            InputError: the video is missing, damaged, or shorter than the frame's number.
+            InputError: the video is missing, damaged, or shorter than the frame's number, or a box lies outside of it.
         """
-        index = decoded_index(video_facts(self.store, sample.image_key), sample.frame_index + 1)
+        found = video_facts(self.store, sample.image_key)
+        entry = self.entries[sample.recording_id]
+        _require_inside(sample, found, f"{self.store.url(entry.key)}, video {sample.recording_id}")
+        index = decoded_index(found, sample.frame_index + 1)
         return np.asarray(read_frames(self.store, sample.image_key, [index])[0])
 
     def masks(self, sample: Sample) -> Masks | None:  # noqa: ARG002 - the protocol's signature
@@ -199,11 +194,42 @@ class SomethingDataset:
 
     def _check_video(self, video: VideoRecord) -> None:
         found = video_facts(self.store, video.key)
-        for frame in self.boxes(video.video_id)[-1:]:
+        frames = self.boxes(video.video_id)
+        for frame in frames:
+            where = f"{self.store.url(self.entries[video.video_id].key)}, video {video.video_id}"
+            _require_inside(frame_sample(frame), found, where)
+        for frame in frames[-1:]:
             if decoded_index(found, frame.frame_number) >= found.num_frames:
                 expected, number = f"at least {frame.frame_number} frames, as annotated", f"{found.num_frames}"
                 what = self.store.url(video.key)
                 raise InputError(describe(what=what, expected=expected, found=number, fix=_FIX))
+
+
+def frame_sample(frame: FrameBoxes) -> Sample:
+    """Return an annotated frame as a sample."""
+    return Sample(
+        sample_id=f"{frame.video_id}/{frame.frame_number:04d}",
+        recording_id=frame.video_id,
+        subject_id=None,
+        camera_id=None,
+        frame_index=frame.frame_index,
+        image_key=facts.video_key(frame.video_id),
+        K=None,
+        hands=tuple(HandAnnotation(is_right=None, bbox_xyxy=box) for box in frame.hands),
+        objects=tuple(ObjectAnnotation(box.standard_category, bbox_xyxy=box.bbox_xyxy) for box in frame.objects),
+    )
+
+
+def _require_inside(sample: Sample, video: VideoFacts, name: str) -> None:
+    """Refuse boxes that reach far out of the video, as those of another size of it do."""
+    size = np.array([video.width, video.height, video.width, video.height], dtype=np.float64)
+    for box in (one.bbox_xyxy for one in (*sample.hands, *sample.objects)):
+        if box is None or np.all((box >= -MAX_OUTSIDE_SHARE * size) & (box <= (1.0 + MAX_OUTSIDE_SHARE) * size)):
+            continue
+        expected = f"boxes in the {video.width} x {video.height} px of {sample.image_key}"
+        found, fix = f"{np.round(box, 1).tolist()}", "The boxes may be of the video in another size. " + _FIX
+        what = f"{name}, frame {sample.frame_index + 1}"
+        raise InputError(describe(what=what, expected=expected, found=found, fix=fix))
 
 
 def decoded_index(video: VideoFacts, frame_number: int) -> int:
@@ -227,7 +253,9 @@ def read_videos(store: Store, split: facts.Split) -> tuple[VideoRecord, ...]:
     """
     key = next((key for key in facts.list_keys(split) if store.exists(key)), None)
     if key is not None:
-        return tuple(_record(item, f"{store.url(key)}, entry {i}") for i, item in enumerate(_list(store, key)))
+        listed = tuple(_record(item, f"{store.url(key)}, entry {i}") for i, item in enumerate(_list(store, key)))
+        _refuse_twice(listed, store.url(key))
+        return listed
     others = [other for other in facts.SPLITS for other_key in facts.list_keys(other) if store.exists(other_key)]
     files = [] if others else sorted(store.list(facts.VIDEO_FOLDER, recursive=False))
     videos = tuple(
@@ -239,6 +267,13 @@ def read_videos(store: Store, split: facts.Split) -> tuple[VideoRecord, ...]:
         fix = "Unpack the label files below the same root."
         raise ContractError(describe(what=store.uri, expected=expected, found=found, fix=fix))
     return videos
+
+
+def _refuse_twice(videos: tuple[VideoRecord, ...], name: str) -> None:
+    twice = [video_id for video_id, times in Counter(video.video_id for video in videos).items() if times > 1]
+    if twice:
+        found = f"{len(twice)} more than once, such as {twice[0]}"
+        raise ContractError(describe(what=name, expected="each video once", found=found, fix=_FIX))
 
 
 def find_box_files(store: Store) -> tuple[str, ...]:
@@ -325,7 +360,9 @@ def _box(label: object, where: str) -> facts.LabelledBox:
         if not isinstance(label, dict):
             raise TypeError("no object")
         box = facts.box_from_file(label["box2d"])
-        category, standard = str(label["category"]), str(label["standard_category"])
+        category, standard = label["category"], label["standard_category"]
+        if not isinstance(category, str) or not isinstance(standard, str):
+            raise TypeError("a category that is no text")
     except (TypeError, KeyError, ValueError) as error:
         found = f"one without ({type(error).__name__}: {error})"
         expected = "a box with box2d, category and standard_category"
@@ -347,11 +384,20 @@ def _list(store: Store, key: str) -> list[Any]:
 def _record(item: object, name: str) -> VideoRecord:
     if not isinstance(item, dict) or "id" not in item:
         raise ContractError(describe(what=name, expected="an entry with an id", found=f"{item!r:.80}", fix=_FIX))
-    video_id = str(item["id"])
+    video_id, placeholders = item["id"], item.get("placeholders")
+    is_number = isinstance(video_id, int) and not isinstance(video_id, bool)
+    if not is_number and not (isinstance(video_id, str) and facts.is_video_id(video_id)):
+        found, expected = f"{video_id!r:.80}", "an id of letters, digits, - and _, which names a file"
+        raise ContractError(describe(what=name, expected=expected, found=found, fix=_FIX))
+    texts = {entry: item.get(entry) for entry in ("label", "template")}
+    are_words = isinstance(placeholders, list | None) and all(isinstance(word, str) for word in placeholders or ())
+    if not are_words or not all(isinstance(text, str | None) for text in texts.values()):
+        expected, found = "label and template as text, placeholders as a list of them", f"{item!r:.120}"
+        raise ContractError(describe(what=name, expected=expected, found=found, fix=_FIX))
     return VideoRecord(
-        video_id=video_id,
-        key=facts.video_key(video_id),
-        label=item.get("label"),
-        template=item.get("template"),
-        placeholders=tuple(item.get("placeholders", ())),
+        video_id=str(video_id),
+        key=facts.video_key(str(video_id)),
+        label=texts["label"],
+        template=texts["template"],
+        placeholders=tuple(placeholders or ()),
     )

@@ -30,11 +30,11 @@ MEASURED_HERE: Final = ("shape_deviation_sigma", "shape_sigma")
 SHAPE_EPS: Final = 1e-6
 """Distance of betas that is rounding: float32 keeps 2e-7 of a beta of 3."""
 
-_NOTHING: Final = 1e-20
-"""A distance that is no distance: rounding of the mean leaves 1e-16 of a beta."""
+_NOTHING: Final = 2.0**-66
+"""A distance that is none, about 1e-20: rounding of the mean leaves 1e-16 of a beta."""
 
-_NOTHING_OF_MANY: Final = 1e-25
-"""A sigma that is none. A member of C at a distance of 1e-20 or more has a sigma above it up to n = 1e10."""
+_NOTHING_OF_MANY: Final = 2.0**-83
+"""A sigma that is none, about 1e-25. A member of C at a distance of 1e-20 has a larger one, up to n = 1e10."""
 
 _DEVIATION, _SIGMA = range(len(MEASURED_HERE))
 _NON_FINITE, _NOT_ATTEMPTED = why.NON_FINITE, why.NOT_ATTEMPTED

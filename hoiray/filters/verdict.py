@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from hoiray.filters.rules import REASON_INDEX, Limit, Rules
 from hoiray.filters.shape import deviates
-from hoiray.filters.tracks import Tracks
+from hoiray.filters.tracks import NONE, Tracks
 from hoiray.filters.unmeasured import NOT_ATTEMPTED, CodeArray
 
 Measured = Mapping[str, npt.NDArray[np.float32]]
@@ -82,15 +82,15 @@ class Pairs:
 def choose_pairs(tracks: Tracks, frame_index: npt.NDArray[np.integer], rules: Rules) -> Pairs:
     """Pair every row with its predecessor or, where the rules allow it and there is none near, with its successor."""
     gap = tracks.gap_frames(frame_index)
-    is_near = (tracks.predecessor >= 0) & (gap <= rules.max_predecessor_gap_frames)
+    is_near = (tracks.predecessor != NONE) & (gap <= rules.max_predecessor_gap_frames)
     rows = np.arange(len(gap), dtype=np.int64)
-    neighbour = np.where(is_near, tracks.predecessor, -1)
-    later = np.where(is_near, rows, -1)
+    neighbour = np.where(is_near, tracks.predecessor, NONE)
+    later = np.where(is_near, rows, NONE)
     if rules.allows_successor:
         successor = tracks.successor()
-        takes_next = ~is_near & (successor >= 0) & is_near[successor]
+        takes_next = ~is_near & (successor != NONE) & is_near[successor]
         neighbour, later = np.where(takes_next, successor, neighbour), np.where(takes_next, successor, later)
-    return Pairs(neighbour, later, np.where(later >= 0, gap[later], 0))
+    return Pairs(neighbour, later, np.where(later != NONE, gap[later], 0))
 
 
 def judge_pairs(measured: Measured, pairs: Pairs, tracks: Tracks, rules: Rules, reasons: BoolArray) -> None:
@@ -100,7 +100,7 @@ def judge_pairs(measured: Measured, pairs: Pairs, tracks: Tracks, rules: Rules, 
     limits = rules.of("pair")
     if not limits:
         return
-    is_paired = pairs.later >= 0
+    is_paired = pairs.later != NONE
     reasons[:, REASON_INDEX["no_predecessor"]] |= ~is_paired & ~tracks.is_duplicate
     if rules.neighbour_must_pass_spatial:
         reasons[:, REASON_INDEX["predecessor_refused"]] |= is_paired & ~passes_spatial[pairs.neighbour]

@@ -102,8 +102,9 @@ def rasterise(
     key = np.zeros((height, width), np.float32)
     triangle_id = np.full((height, width), -1, np.int32)
     _fill(table, boxes, key, triangle_id)
-    depth_m, barycentric = _resolve(table, triangles, vertices, triangle_id)
-    return Fragments(depth_m, triangle_id, barycentric)
+    barycentric = np.zeros((height, width, 2), np.float32)
+    _resolve(table, triangles, vertices, triangle_id, key, barycentric)
+    return Fragments(key, triangle_id, barycentric)
 
 
 def orthographic_depth(points: FloatArray, faces: IntArray, image_size: tuple[int, int]) -> npt.NDArray[np.float32]:
@@ -446,18 +447,19 @@ def _resolve(
     faces: npt.NDArray[np.int64],
     vertices: npt.NDArray[np.float64],
     triangle_id: npt.NDArray[np.int32],
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-    """Compute depth and barycentric coordinates of the triangles that won their pixels."""
+    depth_m: npt.NDArray[np.float32],
+    barycentric: npt.NDArray[np.float32],
+) -> None:
+    """Compute depth and barycentric coordinates of the triangles that won their pixels.
+
+    Of other pixels only the depth is written: memory that nobody has touched since it was zeroed costs no time.
+    """
     height, width = triangle_id.shape
-    depth_m = np.empty((height, width), np.float32)
-    barycentric = np.empty((height, width, 2), np.float32)
     for y in range(height):
         for x in range(width):
             t = triangle_id[y, x]
             if t < 0:
                 depth_m[y, x] = np.inf
-                barycentric[y, x, 0] = 0.0
-                barycentric[y, x, 1] = 0.0
                 continue
             edge0 = (table[t, _A0] * x + (table[t, _B0] * y + table[t, _C0])) * table[t, _S0]
             edge1 = (table[t, _A1] * x + (table[t, _B1] * y + table[t, _C1])) * table[t, _S1]
@@ -468,4 +470,3 @@ def _resolve(
             depth_m[y, x] = z0 * (1.0 - second - third) + z1 * second + z2 * third
             barycentric[y, x, 0] = second
             barycentric[y, x, 1] = third
-    return depth_m, barycentric

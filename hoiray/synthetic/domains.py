@@ -168,6 +168,8 @@ LAB = Domain(
     knobs=Knobs(
         hand_speed_m_s=(0.2, 0.45), turn_speed_rad_s=(1.0, 2.2), carry_turn_rad=(0.9, 2.2), second_hand_share=0.1,
         grasp_weights={"power": 0.6, "precision": 0.25, "tripod": 0.08, "hook": 0.05, "lateral": 0.02},
+        # up to 7 ms, as of 30 frames a second
+        shutter_share=(0.0, 0.067),
     ),
     extents=MappingProxyType(
         {"tiny": Extent(3, 3, 2, 3, 4), "small": Extent(6, 9, 3, 20, 20), "medium": Extent(24, 9, 6, 200, 20)}

@@ -70,8 +70,8 @@ def _encode_still(image: npt.NDArray[Any], suffix: str, parameters: list[int]) -
         found = f"{image.dtype} of shape {image.shape}"
         expected = "uint8 RGB (H, W, 3) or levels (H, W)"
         raise ContractError(describe(what=f"image for {suffix}", expected=expected, found=found, fix="Convert it."))
-    pixels = np.ascontiguousarray(image[..., ::-1] if is_colour else image)
-    ok, encoded = cv2.imencode(suffix, pixels, parameters)
+    pixels = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if is_colour else image
+    ok, encoded = cv2.imencode(suffix, np.ascontiguousarray(pixels), parameters)
     if not ok:
         raise ContractError(
             describe(what=f"image for {suffix}", expected="bytes", found="a refusal", fix="Look at it.")

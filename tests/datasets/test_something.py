@@ -160,6 +160,11 @@ BROKEN: dict[str, tuple[Callable[[], list[Any]], str]] = {
     "wrong count": (lambda: [frame("7", 1, HAND, nr_instances=2)], "frame 1: expected 2 boxes, found 1"),
     "no corner": (lambda: [frame("7", 1, HAND | {"box2d": {"x1": 1}})], "box2d, category"),
     "no category": (lambda: [frame("7", 1, {"box2d": HAND["box2d"]})], "category"),
+    "category null": (lambda: [frame("7", 1, HAND | {"category": None})], "a category that is no text"),
+    "box null": (lambda: [frame("7", 1, HAND | {"box2d": None})], "TypeError"),
+    "label null": (lambda: [{"name": "7/0001.jpg", "labels": [None]}], "no object"),
+    "frame null": (lambda: [None], "frames with name and labels"),
+    "infinity": (lambda: [frame("7", 1, label("hand", "hand", 1, 2, float("inf"), 4))], "a finite box"),
     "NaN": (lambda: [frame("7", 1, label("hand", "hand", 1, 2, float("nan"), 4))], "a finite box"),
     "inverted": (lambda: [frame("7", 1, label("hand", "hand", 9, 2, 3, 4))], "x1 <= x2"),
 }
@@ -217,11 +222,50 @@ def test_the_index_says_where_each_video_lies(tmp_path: Path) -> None:
     assert json.loads(store.read(entry.key)[entry.start : entry.end])[0]["name"] == "8/0002.jpg"
 
 
-@pytest.mark.parametrize("text", ['{"id": "1"}', '[{"label": "x"}]', "[1]", "["])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"id": "1"}',
+        '[{"label": "x"}]',
+        "[1]",
+        "[",
+        '[{"id": null}]',
+        '[{"id": true}]',
+        '[{"id": 1.5}]',
+        '[{"id": "../1"}]',
+        '[{"id": ""}]',
+        '[{"id": "7"}, {"id": 7}]',
+        '[{"id": "7", "placeholders": "pillow"}]',
+        '[{"id": "7", "placeholders": [null]}]',
+        '[{"id": "7", "label": 3}]',
+        '[{"id": "7", "template": []}]',
+    ],
+)
 def test_a_list_of_another_form_is_refused(tmp_path: Path, text: str) -> None:
     store = write(Store.open(tmp_path))
     store.write("labels/train.json", text.encode())
     with pytest.raises(ContractError, match=r"labels/train\.json"):
+        SomethingDataset.open(store.uri)
+
+
+def test_labels_may_be_null(tmp_path: Path) -> None:
+    store = write(Store.open(tmp_path))
+    store.write("labels/train.json", b'[{"id": 7, "placeholders": null, "label": null, "template": null}]')
+    (video,) = SomethingDataset.open(store.uri).videos
+    assert (video.video_id, video.label, video.placeholders) == ("7", None, ())
+
+
+def test_boxes_far_outside_the_video_are_named(tmp_path: Path) -> None:
+    wide = label("hand", "hand", 60.25, 5, 2 * WIDTH, HEIGHT)
+    store = write(Store.open(tmp_path), seven=[frame("7", 1, HAND), frame("7", 2, wide)])
+    dataset = SomethingDataset.open(store.uri)
+    assert dataset.image(dataset.sample(1)).shape == (HEIGHT, WIDTH, 3)
+    with pytest.raises(
+        InputError, match=r"part1\.json, video 7, frame 2: expected boxes in the 96 x 64 px of .*7\.webm"
+    ):
+        dataset.image(dataset.sample(2))
+    store.write("annotations/part2.json", json.dumps({"8": [frame("8", 1, wide)]}).encode())
+    with pytest.raises(ContractError, match=r"2 of 2 that do not; the first: .*part2\.json, video 8, frame 1"):
         SomethingDataset.open(store.uri)
 
 

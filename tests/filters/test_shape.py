@@ -82,6 +82,15 @@ def test_equal_shapes_do_not_deviate_and_others_have_no_measure_among_them() -> 
     assert (answer(alone, 1, 0), answer(alone, 1, 1)) == ("not_attempted", 0.0)
 
 
+def test_the_scale_of_a_set_is_nothing_only_below_all_rounding() -> None:
+    for distance, deviation in ((2.0**-67, 0.0), (2.0**-66, "not_attempted")):
+        assert answer(of_one_track(on_a_line(0, distance), np.array([True, False])), 1, 0) == deviation
+    for sigma, deviation in ((2.0**-83, "not_attempted"), (2.0**-82, 2.0**82)):
+        one = of_one_track(on_a_line(0, 2 * sigma, 1), np.array([True, True, False]))
+        assert answer(one, 0, 1) == sigma
+        assert answer(one, 2, 0) == deviation
+
+
 def test_without_a_confident_frame_there_is_nothing_to_compare_with() -> None:
     shape = of_one_track(on_a_line(1, 2), np.zeros(2, dtype=bool))
     assert {answer(shape, row, column) for row in (0, 1) for column in (0, 1)} == {"not_attempted"}

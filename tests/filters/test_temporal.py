@@ -198,6 +198,11 @@ def test_several_hands_in_a_frame_are_each_compared_with_themselves() -> None:
     np.testing.assert_array_equal(measured.values[7::hands], alone.values)
 
 
+def test_rows_that_all_begin_a_track_have_no_motion() -> None:
+    measured = measure_temporal(chain(np.zeros((2, 48)), predecessor=np.array([-1, -1])), 1)
+    assert set(answers(measured, 1).values()) == {"first_of_track"}
+
+
 def test_a_predecessor_that_is_no_row_is_refused() -> None:
     for bad in (-2, 2):
         with pytest.raises(ContractError, match="predecessor: expected -1 to 1"):

@@ -73,6 +73,13 @@ def test_the_camera_is_stored_where_it_is_solved() -> None:
     assert why_of(unsolved)["box_iou"] == "camera_mirrored"
 
 
+def test_a_hand_without_an_answer_is_a_row_without_numbers() -> None:
+    table = measure(fused_of({"frame_index": np.arange(1), "joints_3d": np.full((1, 21, 3), np.nan)}))
+    assert table["joints_3d"].null_count == 1
+    why = why_of(rows_of(table)[0])
+    assert {why[name] for name in MEASURED_HERE[:6]} == {"non_finite"}
+
+
 def test_missing_evidence_of_the_predictor_has_its_reasons() -> None:
     nothing = np.full(3, np.nan)
     fused = fused_of(

@@ -180,9 +180,11 @@ def encode_depth(depth_m: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.uint8
         (H, W, 3) uint8.
     """
     counts = np.asarray(depth_m, dtype=np.float64) / DEPTH_SCALE_M
-    is_known = np.isfinite(counts) & (counts > 0) & (counts < 65535.5)
-    packed = np.rint(np.where(is_known, counts, NO_DEPTH)).astype(np.uint16)
-    return np.stack([packed & 0xFF, packed >> 8, np.zeros_like(packed)], axis=-1).astype(np.uint8)
+    is_known = (counts > 0) & (counts < 65535.5)  # neither NaN nor infinity is
+    packed = np.rint(np.where(is_known, counts, NO_DEPTH)).astype("<u2", order="C")
+    image = np.zeros((*packed.shape, 3), dtype=np.uint8)
+    image[..., :2] = packed[..., None].view(np.uint8)
+    return image
 
 
 def decode_depth(image_rgb: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:

@@ -39,7 +39,13 @@ BOX_CORNER_OFFSET_PX: Final = 0.5
 """Annotated boxes reach from 0 to the image's width (427.00000000000006 is found in 427 px wide videos): 0 is the
 *edge* of the first pixel. In hoiray 0 is its *centre*, so half a pixel is taken off."""
 
+_VIDEO_ID = re.compile(r"[0-9A-Za-z_-]+")
 _FRAME_NAME = re.compile(r"([^/]+)/(\d+)\.jpg")
+
+
+def is_video_id(text: str) -> bool:
+    """Say whether a text can name a video: published ids are numbers; a path such as `../1` names none."""
+    return _VIDEO_ID.fullmatch(text) is not None
 
 
 def video_key(video_id: str) -> str:
