@@ -203,7 +203,7 @@ def _start(workers: TrainWorkers, address: str | None) -> None:
             )
         else:
             ray.init(address=address, **quiet)
-    except Exception as error:  # noqa: BLE001 - a node that does not come up is a bare Exception of Ray's
+    except Exception as error:
         where = "a Ray on this machine" if address is None else f"the Ray cluster at {address}"
         fix = "Check the address, or pass --no-ray."
         raise ConfigError(describe(what=where, expected="an answer", found=str(error), fix=fix)) from error

@@ -193,8 +193,8 @@ def test_what_ended_a_training_is_said_in_one_line() -> None:
             super().__init__("Training failed\nTraceback ...")
             self.worker_failures = failures
 
-    plain = _explained(FailedError({0: RuntimeError("connection closed\nby peer"), 1: RuntimeError("connection closed")}),
-                       TrainWorkers(max_failures=2))  # fmt: skip
+    died = FailedError({0: RuntimeError("connection closed\nby peer"), 1: RuntimeError("connection closed")})
+    plain = _explained(died, TrainWorkers(max_failures=2))
     assert str(plain) == (
         "training on Ray: expected workers that live (of which 2 failures are forgiven), found RuntimeError: connection"
         " closed. Look into Ray's logs; is there enough memory? Then pass --resume."

@@ -1,0 +1,99 @@
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from labelling import CLUSTER, RUN, Clip, clips, write_videos
+from labelling_predictor import BoxPredictor
+from typer.testing import CliRunner
+
+from hoiray.cli.label import LabelRequest, configurations
+from hoiray.cli.main import app
+from hoiray.config.network import network_preset
+from hoiray.errors import ConfigError, InputError
+from hoiray.hand.model import HandModel
+from hoiray.models.checkpoint import write_checkpoint
+from hoiray.models.network import HandObjectNetwork
+
+
+def call(*arguments: object) -> Any:
+    return CliRunner().invoke(app, ["label", *map(str, arguments)])
+
+
+def run_file(folder: Path, videos: dict[str, Clip]) -> Path:
+    write_videos(str(folder), videos)
+    text = RUN.format(data=folder, out=folder / "out", target_frames=12, max_video_frames=100)
+    (folder / "run.yaml").write_text(text)
+    (folder / "cluster.yaml").write_text(CLUSTER)
+    return folder / "run.yaml"
+
+
+def test_videos_become_labels_in_this_process_and_the_end_says_how_many(tmp_path: Path) -> None:
+    run = run_file(tmp_path, clips(3) | {"junk.mp4": Clip(damage=lambda _: b"junk")})
+    result = call(run, "--no-ray", "--cluster", tmp_path / "cluster.yaml")
+    assert result.exit_code == 0, result.output
+    assert "indexing" in result.stderr
+    assert "3 videos done, 1 given up (decode: UnreadableVideoError 1)" in result.stdout
+    assert f"dead list {tmp_path / 'out'}" in result.stdout
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert f"{summary['num_accepted']:,}" in result.stdout
+    assert summary["num_buckets_done"] == summary["num_buckets"]
+    again = call(run, "--no-ray", "--cluster", tmp_path / "cluster.yaml")
+    assert f"0 of {summary['num_shards']} shards to do" in again.stderr
+    assert again.stdout == result.stdout
+
+
+def test_the_quick_form_labels_with_a_network(tmp_path: Path) -> None:
+    run_file(tmp_path, {"clip 01.mp4": Clip(3)})
+    torch.manual_seed(0)
+    hand = HandModel.load(flat_hand_mean=True, tip_set="ho3d")
+    write_checkpoint(
+        str(tmp_path / "nano.safetensors"), HandObjectNetwork(network_preset("nano"), hand), storage="float16"
+    )
+    result = call(
+        tmp_path / "videos", "--boxes", tmp_path / "boxes.parquet", "--teacher", tmp_path / "nano.safetensors",
+        "--out", tmp_path / "quick", "--no-ray", "--set", "ensemble.num_views=2",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    summary = json.loads((tmp_path / "quick" / "summary.json").read_text())
+    assert (summary["num_rows"], summary["num_videos"], summary["dead"]) == (3, 1, {})
+
+
+def test_the_quick_form_says_what_it_lacks(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="expected --boxes, --teacher too, found none"):
+        configurations(LabelRequest("s3://bucket/videos", out="out"))
+
+
+def test_the_quick_form_knows_what_boxes_of_something_else_mean() -> None:
+    request = LabelRequest(
+        "videos", boxes="a.json", box_format="something_else", teacher="t", out="o",
+        overrides=("ensemble.num_views=4", "pools.predict.batch_size=3"),
+    )  # fmt: skip
+    run, cluster = configurations(request)
+    assert (run.videos.sample_rate_hz, run.videos.hand_side, run.ensemble.num_views) == (12, "both", 4)
+    assert cluster.pools.predict.batch_size == 3
+
+
+def test_too_many_dead_videos_end_the_run(tmp_path: Path) -> None:
+    junk = {f"junk {index:03d}.mp4": Clip(2, damage=lambda _: b"junk") for index in range(4)}
+    run = run_file(tmp_path, clips(2) | junk)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hoiray.stages.dead.MIN_JUDGED_VIDEOS", 2)
+        result = call(run, "--no-ray", "--cluster", tmp_path / "cluster.yaml", "--set", "retries.max_dead_fraction=0.1")
+    assert isinstance(result.exception, InputError)
+    assert "more than max_dead_fraction = 10.0%" in str(result.exception)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_that_is_stopped_says_how_to_go_on(
+    tmp_path: Path, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_file(tmp_path, clips(2))
+    monkeypatch.setattr(BoxPredictor, "predict", lambda *_: signal.raise_signal(number))
+    result = call(run, "--no-ray", "--cluster", tmp_path / "cluster.yaml")
+    assert result.exit_code == 130
+    assert "the same command goes on from there" in result.stderr
+    monkeypatch.undo()
+    assert call(run, "--no-ray", "--cluster", tmp_path / "cluster.yaml").exit_code == 0
