@@ -2,18 +2,17 @@
 
 import bisect
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hoiray.datasets.conventions import Conventions, refuse
+from hoiray.datasets.conventions import Conventions, Problem, refuse
 from hoiray.datasets.formats import fpha as facts
 from hoiray.datasets.frame_numbers import numbering_problem
 from hoiray.datasets.image_files import read_rgb
-from hoiray.datasets.iterate import spread_indices
 from hoiray.datasets.meshes import read_object_model
 from hoiray.datasets.opening import check_opened, require_split
 from hoiray.datasets.sample import FloatArray, HandAnnotation, Masks, ObjectAnnotation, ObjectModel, Sample
@@ -30,7 +29,13 @@ CONVENTIONS: Final = Conventions(
     tip_set=facts.TIP_SET,
     unit="millimetres",
 )
-NUM_SEQUENCES_CHECKED: Final = 8
+MAX_TAIL_SHARE: Final = 0.5
+"""Frames after the last line of a skeleton, over all of its sequence: lines are missing in between, here and there.
+More is a file that was cut off."""
+
+MAX_WITHOUT_JOINTS: Final = 0.2
+"""Frames with an object pose and without joints, over those with an object pose: the same."""
+
 _ROTATION_TOLERANCE: Final = 1e-3
 """The poses are written with six digits."""
 
@@ -38,24 +43,42 @@ _IMAGE_NUMBER = re.compile(r"color_(\d+)\.jpeg")
 
 
 @dataclass(frozen=True, eq=False)
+class SequenceFiles:
+    """What is written about a sequence.
+
+    Attributes:
+        sequence: which.
+        key, joints: its skeleton, frame number to 63 numbers.
+        pose_key, poses: its object poses, frame number to 16 numbers; None and empty where it has none.
+    """
+
+    sequence: facts.Sequence
+    key: str
+    joints: Mapping[int, FloatArray]
+    pose_key: str | None
+    poses: Mapping[int, FloatArray]
+
+
+@dataclass(frozen=True, eq=False)
 class FphaDataset:
-    """An opened FPHA split: every annotated frame of its sequences.
+    """An opened FPHA split: every annotated frame of its sequences, and an entry for each file that should be there.
+
+    Such an entry, after all others, cannot be read and so is a dead letter that names the file.
 
     Attributes:
         store: the root.
         split: `train` or `test` of the action split.
-        sequences: those of the split that have a skeleton file and are not on the list of bad ones.
-        rows: per sequence, frame number to its 63 numbers.
-        poses: per sequence, frame number to the object's 16 numbers; empty where it has no object pose.
+        files: of the sequences of the split that have a skeleton file and are not on the list of bad ones.
+        rows: per sequence, frame number to its 63 numbers, of the frames that are samples.
         ends: cumulative number of samples, for looking one up.
-        absent: sequences of the split without a skeleton file.
+        absent: files that are not there: skeletons of listed sequences, and object poses of actions whose other
+            sequences have them.
     """
 
     store: Store
     split: facts.Split
-    sequences: tuple[facts.Sequence, ...]
+    files: tuple[SequenceFiles, ...]
     rows: tuple[Mapping[int, FloatArray], ...]
-    poses: tuple[Mapping[int, FloatArray], ...]
     ends: tuple[int, ...]
     absent: tuple[str, ...]
 
@@ -84,29 +107,23 @@ class FphaDataset:
         """
         require_split(split, facts.SPLITS, name="FPHA")
         store = Store.open(uri)
-        listed = facts.parse_split(store.read(facts.SPLIT_KEY).decode("utf-8", errors="replace"))[split]
+        listed = _read_split(store)[split]
         if not listed:
             found, fix = "none", "Use the published file."
             what = store.url(facts.SPLIT_KEY)
             raise ContractError(describe(what=what, expected=f"{split} sequences", found=found, fix=fix))
-        sequences, rows, poses, absent = [], [], [], []
-        for sequence in listed:
-            if (sequence.subject, sequence.action, sequence.repetition) in facts.IGNORED_SEQUENCES:
-                continue
-            key = _first_present(store, [facts.skeleton_key(sequence, folder) for folder in facts.HAND_FOLDERS])
-            if key is None:
-                absent.append(sequence.name)
-                continue
-            joints = read_rows(store, key, 63)
-            pose_key = _first_present(store, [facts.object_pose_key(sequence, f) for f in facts.OBJECT_FOLDERS])
-            pose = {} if pose_key is None else read_rows(store, pose_key, 16)
-            sequences.append(sequence)
-            poses.append(pose)
-            rows.append({n: row for n, row in joints.items() if n in pose} if only_with_object else joints)
+        kept = [one for one in listed if (one.subject, one.action, one.repetition) not in facts.IGNORED_SEQUENCES]
+        files, absent = _read_files(store, kept)
+        rows = tuple(
+            {n: row for n, row in one.joints.items() if n in one.poses} if only_with_object else one.joints
+            for one in files
+        )
         ends = tuple(np.cumsum([len(sequence_rows) for sequence_rows in rows]).tolist())
-        dataset = cls(store, split, tuple(sequences), tuple(rows), tuple(poses), ends, tuple(absent))
+        dataset = cls(store, split, files, rows, ends, absent)
         if check:
             dataset._check_numbers()
+            for one in files:
+                _refuse_unlike_numbers(store, one)
             check_opened(dataset, store, CONVENTIONS, hand=hand, image_size_wh=facts.IMAGE_SIZE_WH)
         return dataset
 
@@ -116,25 +133,34 @@ class FphaDataset:
         return "fpha"
 
     def __len__(self) -> int:
-        """Annotated frames."""
+        """Annotated frames, and files that are not there."""
+        return self._num_frames + len(self.absent)
+
+    @property
+    def _num_frames(self) -> int:
         return self.ends[-1] if self.ends else 0
 
     def sample(self, index: int) -> Sample:
         """Return a frame's annotation.
 
         Raises:
-            InputError: a number of it is not finite, or an object pose is no rigid one.
+            InputError: a number of it is not finite, an object pose is no rigid one, or the whole file is missing.
         """
+        if index >= self._num_frames:
+            what, fix = self.store.url(self.absent[index - self._num_frames]), "Restore the file."
+            raise InputError(describe(what=what, expected="a file", found="nothing there", fix=fix))
         position = bisect.bisect_right(self.ends, index)
-        sequence, rows = self.sequences[position], self.rows[position]
+        files, rows = self.files[position], self.rows[position]
+        sequence = files.sequence
         number = list(rows)[index - (self.ends[position] - len(rows))]
-        name = f"{self.store.url(facts.skeleton_key(sequence))}, frame {number}"
+        name = f"{self.store.url(files.key)}, frame {number}"
         row = rows[number]
         if not np.all(np.isfinite(row)):
             fix = "Leave this frame out or restore the file."
             raise InputError(describe(what=name, expected="finite joints", found="NaN or infinity", fix=fix))
         hand = HandAnnotation(is_right=True, joints_3d=facts.joints_from_file(row), tip_set=facts.TIP_SET)
-        pose = self.poses[position].get(number)
+        pose = files.poses.get(number)
+        pose_name = "" if files.pose_key is None else f"{self.store.url(files.pose_key)}, frame {number}"
         return Sample(
             sample_id=f"{sequence.name}/{number:04d}",
             recording_id=sequence.name,
@@ -144,7 +170,7 @@ class FphaDataset:
             image_key=facts.image_key(sequence, number),
             K=facts.intrinsics(),
             hands=(hand,),
-            objects=() if pose is None else (_object(sequence.object_name, pose, name),),
+            objects=() if pose is None else (_object(sequence.object_name, pose, pose_name),),
         )
 
     def image(self, sample: Sample) -> NDArray[np.uint8]:
@@ -164,14 +190,83 @@ class FphaDataset:
         return read_object_model(self.store, name, points_key=None, mesh_keys=facts.object_model_keys(name))
 
     def _check_numbers(self) -> None:
-        for position in spread_indices(len(self.sequences), NUM_SEQUENCES_CHECKED):
-            sequence = self.sequences[position]
-            folder = facts.image_key(sequence, 0).rpartition("/")[0]
-            found = (_IMAGE_NUMBER.fullmatch(key.rpartition("/")[2]) for key in self.store.list(folder))
-            available = [int(match.group(1)) for match in found if match is not None]
-            if available:
-                problem = numbering_problem(list(self.rows[position]), first=0, available=available)
-                refuse(problem, name=self.store.url(facts.skeleton_key(sequence)))
+        """Compare the numbers of each skeleton with those of its images, where there are any."""
+        for one in self.files:
+            folder = facts.image_key(one.sequence, 0).rpartition("/")[0]
+            found = (_IMAGE_NUMBER.fullmatch(image.rpartition("/")[2]) for image in self.store.list(folder))
+            available = sorted(int(match.group(1)) for match in found if match is not None)
+            if available and one.joints:
+                numbers = list(one.joints)
+                problem = numbering_problem(numbers, first=0, available=available) or range_problem(numbers, available)
+                refuse(problem, name=self.store.url(one.key))
+
+
+def _read_files(store: Store, sequences: Sequence[facts.Sequence]) -> tuple[tuple[SequenceFiles, ...], tuple[str, ...]]:
+    """Read skeletons and object poses; return also the files that should be there and are not."""
+    files, absent = [], []
+    for sequence in sequences:
+        key = _first_present(store, [facts.skeleton_key(sequence, folder) for folder in facts.HAND_FOLDERS])
+        if key is None:
+            absent.append(facts.skeleton_key(sequence))
+            continue
+        pose_key = _first_present(store, [facts.object_pose_key(sequence, f) for f in facts.OBJECT_FOLDERS])
+        poses = {} if pose_key is None else read_rows(store, pose_key, 16)
+        files.append(SequenceFiles(sequence, key, read_rows(store, key, 63), pose_key, poses))
+    posed_actions = {one.sequence.action for one in files if one.pose_key is not None}
+    posed = [one.sequence for one in files if one.pose_key is None and one.sequence.action in posed_actions]
+    absent += map(facts.object_pose_key, posed)
+    return tuple(files), tuple(absent)
+
+
+def _read_split(store: Store) -> dict[facts.Split, tuple[facts.Sequence, ...]]:
+    text = store.read(facts.SPLIT_KEY).decode("utf-8", errors="replace")
+    try:
+        return facts.parse_split(text)
+    except ValueError as error:
+        expected = "`Training 600`, sequences with their class, `Test 575`, and again sequences"
+        what, fix = store.url(facts.SPLIT_KEY), "Use the published file."
+        raise ContractError(describe(what=what, expected=expected, found=str(error), fix=fix)) from error
+
+
+def range_problem(numbers: Sequence[int], available: Sequence[int]) -> Problem | None:
+    """Ask whether annotated frames end where the images do.
+
+    Args:
+        numbers: of annotated frames, growing.
+        available: of images, growing.
+
+    Returns:
+        A problem where numbers go beyond the last image, as they do when they are one too high, or where images go on
+        long after the last number, as they do when lines were cut off.
+    """
+    if numbers[-1] > available[-1]:
+        beyond = sum(number > available[-1] for number in numbers)
+        looks_like = f"numbers {beyond} too high, or images missing at the end"
+        measured = f"{beyond} of {len(numbers)} beyond it, up to {numbers[-1]}"
+        return Problem("frame numbers", f"none beyond the last image, {available[-1]}", measured, looks_like)
+    tail = sum(number > numbers[-1] for number in available)
+    if tail > MAX_TAIL_SHARE * len(available):
+        measured = f"{tail} of {len(available)} images after the last line, frame {numbers[-1]}"
+        return Problem("frame numbers", "lines to the end of the sequence", measured, "a file that was cut off")
+    return None
+
+
+def _refuse_unlike_numbers(store: Store, files: SequenceFiles) -> None:
+    """Refuse a skeleton and object poses of other frames; numbers one too high or low leave one pose without joints."""
+    numbers, posed_numbers = set(files.joints), set(files.poses)
+    alone = posed_numbers - numbers
+    if not alone:
+        return
+    expected, fix = f"a line for each frame of {files.pose_key}", "Restore both files from the same release."
+    for shift, looks_like in ((-1, "numbers one too high"), (1, "numbers one too low")):
+        if posed_numbers <= {number + shift for number in numbers}:
+            found = f"{len(alone)} without, the first {min(alone)}: looks like {looks_like} in one of the two files"
+            raise ContractError(describe(what=store.url(files.key), expected=expected, found=found, fix=fix))
+    if len(alone) > MAX_WITHOUT_JOINTS * len(posed_numbers):
+        found = (
+            f"{len(alone)} of {len(posed_numbers)} without, the first {min(alone)}: looks like a file that was cut off"
+        )
+        raise ContractError(describe(what=store.url(files.key), expected=expected, found=found, fix=fix))
 
 
 def read_rows(store: Store, key: str, num_values: int) -> dict[int, FloatArray]:
@@ -217,7 +312,7 @@ def _object(object_name: str, numbers: FloatArray, name: str) -> ObjectAnnotatio
     if not np.all(np.isfinite(pose)) or not is_rotation(pose[:3, :3], _ROTATION_TOLERANCE):
         found = "rows and columns swapped" if is_rigid_transposed(numbers) else "another matrix"
         expected, fix = "a rigid object pose, column by column", "Restore the file."
-        raise InputError(describe(what=f"{name}, object", expected=expected, found=found, fix=fix))
+        raise InputError(describe(what=name, expected=expected, found=found, fix=fix))
     return ObjectAnnotation(name=object_name, T_cam_obj=pose)
 
 

@@ -223,7 +223,7 @@ def frame_sample(frame: FrameBoxes) -> Sample:
 def _require_inside(sample: Sample, video: VideoFacts, name: str) -> None:
     """Refuse boxes that reach far out of the video, as those of another size of it do."""
     size = np.array([video.width, video.height, video.width, video.height], dtype=np.float64)
-    for box in (one.bbox_xyxy for one in (*sample.hands, *sample.objects)):
+    for box in [*(hand.bbox_xyxy for hand in sample.hands), *(one.bbox_xyxy for one in sample.objects)]:
         if box is None or np.all((box >= -MAX_OUTSIDE_SHARE * size) & (box <= (1.0 + MAX_OUTSIDE_SHARE) * size)):
             continue
         expected = f"boxes in the {video.width} x {video.height} px of {sample.image_key}"

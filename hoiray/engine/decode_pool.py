@@ -6,6 +6,7 @@ batches wait. Several videos are decoded at once for one predictor; their order,
 
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -98,8 +99,12 @@ class PooledFrames:
 def _after(last: int, batch: FrameBatch) -> FrameBatch:
     """Return the frames of a batch behind a number."""
     start = int(np.searchsorted(batch.frame_index, last, side="right"))
-    return FrameBatch(
-        batch.video_id, *(part[start:] for part in (batch.frame_index, batch.source_index, batch.time_s, batch.frames))
+    return replace(
+        batch,
+        frame_index=batch.frame_index[start:],
+        time_s=batch.time_s[start:],
+        source_index=batch.source_index[start:],
+        frames=batch.frames[start:],
     )
 
 

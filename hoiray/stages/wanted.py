@@ -121,7 +121,8 @@ def sides(told: list[bool | None], hand_side: HandSide) -> tuple[npt.NDArray[np.
         hand_side: of the run.
     """
     if hand_side in ("right", "left"):
-        return np.full(len(told), hand_side == "right", dtype=np.bool_), ("configured",) * len(told)
+        configured: tuple[SideSource, ...] = tuple("configured" for _ in told)
+        return np.full(len(told), hand_side == "right", dtype=np.bool_), configured
     is_given = [side is not None and hand_side == "boxes" for side in told]
     first = np.array(
         [bool(side) if given else True for side, given in zip(told, is_given, strict=True)], dtype=np.bool_

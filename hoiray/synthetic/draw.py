@@ -264,7 +264,10 @@ class Renderer:
         Without pixels for a camera that has moved: it is worth while only for more than one frame.
         """
         place = (T_cam_world, K, size)
-        if self._still is None or not all(np.array_equal(a, b) for a, b in zip(self._still, place, strict=True)):
+        stood = self._still
+        if stood is None or not (
+            np.array_equal(stood[0], T_cam_world) and np.array_equal(stood[1], K) and stood[2] == size
+        ):
             self._still, self._bare = place, None
             return _UNKNOWN
         if self._bare is None:

@@ -122,9 +122,9 @@ class Ledger(Store):
 
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def write(self, key: str, data: bytes) -> None:
+    def write(self, key: str, data: bytes, *, durable: bool = False) -> None:
         """Write a whole file and note it."""
-        super().write(key, data)
+        super().write(key, data, durable=durable)
         self.files[key] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
 
 

@@ -197,7 +197,7 @@ def _assemble(name: str, shape: _Shape, rng: np.random.Generator) -> ObjectMesh:
         face_part=face_part,
         part_names=parts,
         points=points,
-        control_points=control_points(points),
+        control_points=np.asarray(control_points(points), dtype=np.float64),
         symmetry=_moved_symmetry(shape.symmetry, centre),
         diameter_m=true_diameter_m(points),
         aabb_diagonal_m=aabb_diagonal_m(points),

@@ -1,4 +1,5 @@
 import pickle
+import shutil
 from pathlib import Path
 
 import dataset_files as files
@@ -68,7 +69,7 @@ def write(root: Path, text: str | None = None, poses: str | None = None) -> Path
 
 def test_millimetres_of_the_world_become_metres_of_the_camera(tmp_path: Path) -> None:
     dataset = FphaDataset.open(str(write(tmp_path)))
-    assert (dataset.name, len(dataset)) == ("fpha", len(FRAMES))
+    assert (dataset.name, len(dataset)) == ("fpha", len(FRAMES) + 1), "one file is missing"
     for i in range(len(FRAMES)):
         sample = dataset.sample(i)
         np.testing.assert_allclose(sample.hands[0].joints_3d, truth().joints[i], atol=1e-8)
@@ -87,21 +88,23 @@ def test_a_frame_is_named_by_its_first_column(tmp_path: Path) -> None:
 
 def test_object_poses_are_joined_by_frame_number(tmp_path: Path) -> None:
     dataset = FphaDataset.open(str(write(tmp_path)))
-    with_object = [dataset.sample(i).frame_index for i in range(len(dataset)) if dataset.sample(i).objects]
+    with_object = [dataset.sample(i).frame_index for i in range(len(FRAMES)) if dataset.sample(i).objects]
     assert with_object == WITH_OBJECT
     (target,) = dataset.sample(1).objects
     assert target.name == "juice_bottle"
     np.testing.assert_allclose(target.T_cam_obj, OBJECT_POSE, atol=1e-8)
     only = FphaDataset.open(str(tmp_path), only_with_object=True)
-    assert [only.sample(i).frame_index for i in range(len(only))] == WITH_OBJECT
+    assert [only.sample(i).frame_index for i in range(len(WITH_OBJECT))] == WITH_OBJECT
 
 
 def test_bad_sequences_are_left_out_and_absent_ones_told(tmp_path: Path) -> None:
     dataset = FphaDataset.open(str(write(tmp_path)))
-    assert [one.name for one in dataset.sequences] == ["Subject_1/pour_juice_bottle/1"]
-    assert dataset.absent == ("Subject_1/put_salt/2",)
+    assert [one.sequence.name for one in dataset.files] == ["Subject_1/pour_juice_bottle/1"]
+    assert dataset.absent == ("Hand_pose_annotation_v1/Subject_1/put_salt/2/skeleton.txt",)
+    (letter,) = (x for x in iterate(dataset) if isinstance(x, DeadLetter))
+    assert "put_salt/2/skeleton.txt: expected a file, found nothing there" in letter.reason
     test = FphaDataset.open(str(tmp_path), "test")
-    assert [one.name for one in test.sequences] == ["Subject_4/put_salt/3"]
+    assert [one.sequence.name for one in test.files] == ["Subject_4/put_salt/3"]
 
 
 def test_samples_run_through_the_sequences_without_a_gap(tmp_path: Path) -> None:
@@ -156,7 +159,7 @@ def test_line_numbers_for_frame_numbers_are_named(tmp_path: Path) -> None:
 
 def test_a_pose_written_row_by_row_is_named(tmp_path: Path) -> None:
     dataset = FphaDataset.open(str(write(tmp_path, poses=object_poses("C"))), check=False)
-    with pytest.raises(InputError, match=r"frame 1, object: .*column by column, found rows and columns swapped"):
+    with pytest.raises(InputError, match=r"object_pose\.txt, frame 1: .*found rows and columns swapped"):
         dataset.sample(1)
 
 
@@ -179,7 +182,7 @@ def test_nan_spoils_one_frame(tmp_path: Path) -> None:
     lines[3] = "0005 " + "nan " * 63 + "\n"
     dataset = FphaDataset.open(str(write(tmp_path, "".join(lines))))
     letters = {i: x for i, x in enumerate(iterate(dataset)) if isinstance(x, DeadLetter)}
-    assert list(letters) == [3]
+    assert list(letters) == [3, len(FRAMES)]
     assert "skeleton.txt, frame 5" in letters[3].reason
 
 
@@ -189,9 +192,78 @@ def test_a_missing_split_file_or_image_is_named(tmp_path: Path) -> None:
     dataset = FphaDataset.open(str(write(tmp_path)))
     with pytest.raises(InputError, match=r"color_0000\.jpeg.*an empty file"):
         dataset.image(dataset.sample(0))
-    files.put(tmp_path / "data_split_action_recognition.txt", "nothing\n")
+    files.put(tmp_path / "data_split_action_recognition.txt", "Training 0\nTest 0\n")
     with pytest.raises(ContractError, match="expected train sequences, found none"):
         FphaDataset.open(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("Test 1", "Tset 1", "found line 5: 'Tset 1'"),
+        ("Test 1\n", "", "4 train sequences where its heading says 3"),
+        ("Subject_4/put_salt/3 4\n", "", "0 test sequences where its heading says 1"),
+        ("Subject_4/put_salt/3 4", "Subject_1/put_salt/2 4", "Subject_1/put_salt/2 2 times"),
+        ("Training 3\n", "", "line 1: 'Subject_1/pour_juice_bottle/1 3'"),
+        ("Test 1", "Training 1", "line 5: a second 'Training'"),
+    ],
+)
+def test_a_split_that_is_not_as_published_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
+    files.put(write(tmp_path) / "data_split_action_recognition.txt", SPLIT.replace(old, new))
+    with pytest.raises(ContractError, match=f"data_split_action_recognition.txt: .*{message}"):
+        FphaDataset.open(str(tmp_path))
+
+
+def _with_images(root: Path, numbers: list[int]) -> Path:
+    folder = write(root) / "Video_files/Subject_1/pour_juice_bottle/1/color"
+    shutil.rmtree(folder)
+    for number in numbers:
+        files.put(folder / f"color_{number:04d}.jpeg", b"")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("numbers", "images", "message"),
+    [
+        ([1, 2, 3, 6, 7, 8], FRAMES, "1 of 6 beyond it, up to 8: looks like numbers 1 too high"),
+        (FRAMES, list(range(20)), "12 of 20 images after the last line, frame 7: looks like a file that was cut off"),
+    ],
+)
+def test_a_skeleton_that_does_not_fit_its_images_is_refused(
+    tmp_path: Path, numbers: list[int], images: list[int], message: str
+) -> None:
+    _with_images(tmp_path, images)
+    files.put(tmp_path / "Hand_pose_annotation_v1/Subject_1/pour_juice_bottle/1/skeleton.txt", skeleton(numbers))
+    with pytest.raises(ContractError, match=rf"skeleton\.txt, frame numbers: .*{message}"):
+        FphaDataset.open(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("posed", "message"),
+    [
+        ([1, 2, 3], "1 without, the first 3: looks like numbers one too low in one of the two files"),
+        ([1, 3, 4, 5], "2 of 4 without, the first 3: looks like a file that was cut off"),
+    ],
+)
+def test_object_poses_of_other_frames_than_the_joints_are_refused(
+    tmp_path: Path, posed: list[int], message: str
+) -> None:
+    row = object_poses().splitlines()[0].partition(" ")[2]
+    write(tmp_path, poses="".join(f"{number} {row}\n" for number in posed))
+    with pytest.raises(ContractError, match=rf"skeleton\.txt: expected a line for each frame of .*{message}"):
+        FphaDataset.open(str(tmp_path))
+
+
+def test_a_deleted_object_pose_is_a_dead_letter_and_the_hands_are_kept(tmp_path: Path) -> None:
+    write(tmp_path)
+    split = SPLIT.replace("Training 3", "Training 4").replace("Test 1", "Subject_2/pour_juice_bottle/2 3\nTest 1")
+    files.put(tmp_path / "data_split_action_recognition.txt", split)
+    files.put(tmp_path / "Hand_pose_annotation_v1/Subject_2/pour_juice_bottle/2/skeleton.txt", skeleton())
+    results = list(iterate(FphaDataset.open(str(tmp_path))))
+    letters = [x.reason for x in results if isinstance(x, DeadLetter)]
+    assert len(results) - len(letters) == 2 * len(FRAMES)
+    assert "Subject_1/put_salt/2/skeleton.txt" in letters[0]
+    assert "Subject_2/pour_juice_bottle/2/object_pose.txt: expected a file, found nothing there" in letters[1]
 
 
 def test_an_opened_set_travels_to_a_worker(tmp_path: Path) -> None:

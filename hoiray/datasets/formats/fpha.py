@@ -14,6 +14,7 @@ Joints are the positions of magnetic sensors, not of a hand model. Source: the `
 """
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -65,6 +66,7 @@ IGNORED_SEQUENCES: Final = frozenset(
 )
 """Sequences published code leaves out: annotations without a video, or wrong ones."""
 
+_SPLIT_HEADING = re.compile(r"(Training|Test)\s+(\d+)")
 _SPLIT_LINE = re.compile(r"(Subject_\d+)/([^/\s]+)/(\S+)\s+(\d+)")
 
 
@@ -116,17 +118,34 @@ def object_model_keys(name: str) -> tuple[str, ...]:
 def parse_split(text: str) -> dict[Split, tuple[Sequence, ...]]:
     """Read `data_split_action_recognition.txt`.
 
-    The first line is a header; a line that starts with `Test` begins the test part; the others are
-    `Subject_1/put_salt/1 <class>`. Lines of no known form are left out here and counted by the reader.
+    `Training 600` begins the training part and `Test 575` the other; the lines between are
+    `Subject_1/put_salt/1 <class>`.
+
+    Raises:
+        ValueError: a line of no known form (a misspelt heading would put the test sequences into training), a sequence
+            that is listed twice, or another number of them than the heading says; with line and content.
     """
-    split: Split = "train"
     found: dict[Split, list[Sequence]] = {"train": [], "test": []}
-    for line in text.splitlines():
-        if line.startswith("Test"):
-            split = "test"
-        match = _SPLIT_LINE.fullmatch(line.strip())
-        if match is not None:
+    promised: dict[Split, int] = {}
+    split: Split | None = None
+    for number, line in enumerate(map(str.strip, text.splitlines()), start=1):
+        heading, match = _SPLIT_HEADING.fullmatch(line), _SPLIT_LINE.fullmatch(line)
+        if heading is not None:
+            split = "train" if heading.group(1) == "Training" else "test"
+            if split in promised:
+                raise ValueError(f"line {number}: a second {heading.group(1)!r}")
+            promised[split] = int(heading.group(2))
+        elif match is not None and split is not None:
             found[split].append(Sequence(*match.groups()[:3]))
+        elif line:
+            raise ValueError(f"line {number}: {line[:60]!r}")
+    listed = [sequence for sequences in found.values() for sequence in sequences]
+    for sequence, times in Counter(listed).items():
+        if times > 1:
+            raise ValueError(f"{sequence.name} {times} times")
+    for part in SPLITS:
+        if promised.get(part) != len(found[part]):
+            raise ValueError(f"{len(found[part])} {part} sequences where its heading says {promised.get(part)}")
     return {name: tuple(sequences) for name, sequences in found.items()}
 
 

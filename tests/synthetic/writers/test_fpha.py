@@ -60,12 +60,12 @@ def test_a_missing_line_leaves_a_hole_and_moves_no_other_frame(written: tuple[st
     frames = [dataset.sample(index).frame_index for index in range(len(dataset))]
     assert len(frames) == NUM_FRAMES - 1
     missing = set(range(NUM_FRAMES)) - set(frames)
-    assert dataset.store.exists(facts.image_key(dataset.sequences[0], missing.pop()))
+    assert dataset.store.exists(facts.image_key(dataset.files[0].sequence, missing.pop()))
 
 
 def test_files_are_in_millimetres_and_by_columns(written: tuple[str, list[list[Shot]]]) -> None:
     dataset = FphaDataset.open(written[0], "test")
-    words = dataset.store.read(facts.object_pose_key(dataset.sequences[0])).decode().splitlines()[0].split()
+    words = dataset.store.read(facts.object_pose_key(dataset.files[0].sequence)).decode().splitlines()[0].split()
     numbers = np.array(words[1:], dtype=float)
     assert numbers[[3, 7, 11, 15]].tolist() == [0, 0, 0, 1]
     assert numbers[14] == pytest.approx(1000 * written[1][1][0].objects[0].view.T_cam_obj[2, 3], abs=20)
@@ -79,7 +79,7 @@ def test_the_mesh_of_an_object_comes_back_in_metres(written: tuple[str, list[lis
 
 def test_depth_is_that_of_the_depth_camera(written: tuple[str, list[list[Shot]]]) -> None:
     dataset = FphaDataset.open(written[0], "train")
-    sequence = dataset.sequences[0]
+    sequence = dataset.files[0].sequence
     data = dataset.store.read(facts.depth_key(sequence, 1))
     depth = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     assert depth.shape == (480, 640)
