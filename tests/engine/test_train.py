@@ -73,6 +73,7 @@ def kill_with_its_children_gone(process: subprocess.Popen[bytes]) -> None:
     assert [child for child in alive if child not in agents] == []
 
 
+@pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.timeout(420)
 @pytest.mark.usefixtures("cluster")
