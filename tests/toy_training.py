@@ -82,19 +82,6 @@ class ToyData:
             yield self.batch(epoch, step)
 
 
-class SlowData(ToyData):
-    """Batches that take their time, so that a test can kill somebody in between."""
-
-    def __init__(self, pause_s: float, **options: int) -> None:
-        super().__init__(**options)
-        self.pause_s = pause_s
-
-    def batches(self, epoch: int, first_step: int) -> Iterator[Batch]:
-        for batch in super().batches(epoch, first_step):
-            time.sleep(self.pause_s)
-            yield batch
-
-
 class ToyModel(nn.Module):
     """Convolution, batch norm and dropout: weights, buffers, and random numbers of its own."""
 
@@ -143,21 +130,24 @@ def toy_settings(
 
 
 def prepare_toy(
-    world: World, *, out: str, epochs: int = 3, seed: int = 0, pause_s: float = 0.0, die: tuple[int, int] | None = None
+    world: World,
+    *,
+    out: str,
+    epochs: int = 3,
+    seed: int = 0,
+    die: tuple[int, int] | None = None,
+    halt: tuple[int, int] | None = None,
 ) -> Prepared:
     """A worker's part of a toy training.
 
     Args:
         out: where the model goes.
         epochs, seed: of the training.
-        pause_s: before every batch.
         die: (rank, step): this worker kills itself before this step of epoch 1, once.
+        halt: (epoch, step): every worker stands still before this step, for a test that kills somebody.
     """
     state = toy_state(seed, average_decay=0.9)
-    data: ToyData = SlowData(pause_s) if pause_s else ToyData()
-    data.world = world
-    if die is not None:
-        data = DyingData(data, die, Path(out))
+    data = MortalData(ToyData(world=world), die, halt, Path(out))
 
     def validate(model: nn.Module) -> dict[str, float]:
         assert isinstance(model, ToyModel)
@@ -174,19 +164,24 @@ def prepare_toy(
     return Prepared(state, data, settings, validate, publish, identity={"seed": seed})
 
 
-class DyingData:
-    """Data whose worker is killed while it waits for a batch, the first time it comes there."""
+class MortalData:
+    """Data whose worker is killed while it waits for a batch, or waits for ever."""
 
-    def __init__(self, data: ToyData, die: tuple[int, int], out: Path) -> None:
-        self.data, self.die, self.out = data, die, out
+    def __init__(self, data: ToyData, die: tuple[int, int] | None, halt: tuple[int, int] | None, out: Path) -> None:
+        self.data, self.die, self.halt, self.out = data, die, halt, out
         self.steps_per_epoch = data.steps_per_epoch
 
     def batches(self, epoch: int, first_step: int) -> Iterator[Batch]:
-        grave = self.out.with_name(f"{self.out.name}.died")
+        grave, halted = (self.out.with_name(f"{self.out.name}.{what}") for what in ("died", "halted"))
+        rank = self.data.world.rank
         for step, batch in enumerate(self.data.batches(epoch, first_step), start=first_step):
-            if (epoch, self.data.world.rank, step) == (1, *self.die) and not grave.exists():
+            if self.die is not None and (epoch, rank, step) == (1, *self.die) and not grave.exists():
                 grave.touch()
                 os.kill(os.getpid(), signal.SIGKILL)
+            if (epoch, step) == self.halt:
+                if rank == 0:
+                    halted.touch()
+                time.sleep(3600)
             yield batch
 
 

@@ -26,10 +26,10 @@ class Inbox:
         """Return the error after which going on is pointless, if there is one."""
         return self._fatal
 
-    def take(self) -> list[Event]:
-        """Hand over what has come since the last time."""
+    def take(self) -> tuple[list[Event], HoirayError | None]:
+        """Hand over what has come since the last time, and the error that ends it all, if there is one."""
         events, self._events = self._events, []
-        return events
+        return events, self._fatal
 
 
 def open_inbox() -> Any:  # noqa: ANN401 - a handle of Ray

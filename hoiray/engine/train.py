@@ -309,7 +309,7 @@ class _Fit:
     def _fit(self) -> None:
         try:
             self._result = self._trainer().fit()
-        except Exception as error:  # noqa: BLE001 - handed to the main thread, which raises it
+        except BaseException as error:  # noqa: BLE001 - handed to the main thread; Ray going down is a SystemExit here
             self._error = error
 
     def _trainer(self) -> Any:  # noqa: ANN401 - ray is not imported at the top
@@ -339,17 +339,17 @@ class _Fit:
     def _pass_on(self, tell: Tell) -> bool:
         import ray
 
-        events: list[Event] = ray.get(self._config.inbox.take.remote())
+        events: list[Event]
+        fatal: HoirayError | None
+        events, fatal = ray.get(self._config.inbox.take.remote())
         for event in events:
             tell(event)
+        if fatal is not None:
+            # Ray would start the workers once more, only to hear that there is nothing to do
+            raise fatal
         return bool(events)
 
     def _ending(self) -> Ending:
-        import ray
-
-        fatal: HoirayError | None = ray.get(self._config.inbox.fatal.remote())
-        if fatal is not None:
-            raise fatal
         if self._error is not None:
             raise _explained(self._error, self._config.workers) from self._error
         ending = None if self._result is None else self._result.return_value

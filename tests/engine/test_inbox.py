@@ -10,8 +10,8 @@ def test_events_are_handed_over_once_and_in_order() -> None:
     inbox = Inbox()
     for text in ("a", "b"):
         inbox.put(Note(text))
-    assert inbox.take() == [Note("a"), Note("b")]
-    assert inbox.take() == []
+    assert inbox.take() == ([Note("a"), Note("b")], None)
+    assert inbox.take() == ([], None)
 
 
 def test_the_first_fatal_error_counts() -> None:
@@ -21,6 +21,7 @@ def test_the_first_fatal_error_counts() -> None:
     inbox.put_fatal(first)
     inbox.put_fatal(ConfigError("second"))
     assert inbox.fatal() is first
+    assert inbox.take() == ([], first)
 
 
 def test_its_process_does_not_load_torch() -> None:

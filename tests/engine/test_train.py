@@ -24,11 +24,13 @@ from hoiray.engine.train import (
 )
 from hoiray.errors import ConfigError, ContractError, InputError
 from hoiray.io.store import Store
-from hoiray.training.checkpoints import CHECKPOINTS, list_folders
+from hoiray.training.checkpoints import list_folders
 from hoiray.training.job import Ending, TrainJob
 from hoiray.training.reports import Event, Note
 
 TESTS = Path(__file__).parents[1]
+NO_PROGRESS_S = 400.0
+"""A worker group needs ten seconds to start on an idle machine."""
 
 
 @pytest.fixture(scope="module")
@@ -47,11 +49,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 def run(out: str, events: list[Event], *, resume: bool = False) -> Ending:
     job = TrainJob(out, partial(prepare_toy, out=out))
-    return train_on_ray(job, TWO_WORKERS, address=None, resume=resume, tell=events.append, no_progress_s=120.0)
+    return train_on_ray(job, TWO_WORKERS, address=None, resume=resume, tell=events.append, no_progress_s=NO_PROGRESS_S)
 
 
 def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(1500):
+    for _ in range(6000):
         if path.exists():
             return
         assert process.poll() is None, "the training ended before it could be killed"
@@ -75,20 +77,20 @@ def kill_with_its_children_gone(process: subprocess.Popen[bytes]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.ray
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(900)
 @pytest.mark.usefixtures("cluster")
 def test_a_killed_worker_and_then_a_killed_driver_change_no_loss(tmp_path: Path) -> None:
     unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
     code = (
         "from functools import partial; from toy_training import *; from hoiray.engine.train import *;"
-        f"job = TrainJob({str(broken)!r}, partial(prepare_toy, out={str(broken)!r}, pause_s=1.0, die=(1, 2)));"
+        f"job = TrainJob({str(broken)!r}, partial(prepare_toy, out={str(broken)!r}, die=(1, 2), halt=(2, 3)));"
         "train_on_ray(job, TWO_WORKERS, address=None, resume=True, tell=lambda event: print(event, flush=True))"
     )
     environment = os.environ | {"PYTHONPATH": str(TESTS), "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.1"}
     with (tmp_path / "told.txt").open("w") as told:
         process = subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=told, stderr=told)
-        # worker 1 kills itself in epoch 1; this state lies in epoch 2, so both have been started again by then
-        wait_for(broken / CHECKPOINTS / "step_00000012" / "state.json", process)
+        # worker 1 kills itself in epoch 1; both go on until epoch 2, one step behind a checkpoint, and stand still
+        wait_for(tmp_path / "broken.halted", process)
         kill_with_its_children_gone(process)
     assert (tmp_path / "broken.died").exists()
     assert "goes on at epoch 2, step " in (tmp_path / "told.txt").read_text()
@@ -97,7 +99,7 @@ def test_a_killed_worker_and_then_a_killed_driver_change_no_loss(tmp_path: Path)
     ending = run(str(broken), events, resume=True)
     assert (ending.is_complete, ending.num_steps) == (True, 15)
     assert isinstance(events[0], Note)
-    assert "goes on at epoch 3, step " in events[0].text
+    assert "goes on at epoch 3, step 2 of " in events[0].text
     train_on_two_forks(TrainJob(str(unbroken), partial(prepare_toy, out=str(unbroken))), tmp_path / "meetings")
     assert losses_of(broken) == losses_of(unbroken)
     assert (broken / "weights.json").read_bytes() == (unbroken / "weights.json").read_bytes()
@@ -105,22 +107,28 @@ def test_a_killed_worker_and_then_a_killed_driver_change_no_loss(tmp_path: Path)
 
 
 @pytest.mark.ray
+@pytest.mark.timeout(600)
 @pytest.mark.usefixtures("cluster")
 def test_a_loss_that_is_no_number_ends_the_run_at_once_and_by_itself(tmp_path: Path) -> None:
     out = str(tmp_path / "out")
     with pytest.raises(ContractError, match=r"worker 1: loss joints_3d nan.*batch of worker \d is kept in") as raised:
         train_on_ray(
             TrainJob(out, partial(prepare_spoiled, out=out)), TWO_WORKERS, address=None, resume=False,
-            tell=lambda _: None, no_progress_s=120.0,
+            tell=lambda _: None, no_progress_s=NO_PROGRESS_S,
         )  # fmt: skip
     assert "Traceback" not in str(raised.value)
-    assert (tmp_path / "out" / "nan_batch_epoch0000_step000001_worker1.pt").exists()
+    kept = tmp_path / "out" / "nan_batch_epoch0000_step000001_worker1.pt"
+    for _ in range(300):  # the other worker may have been first
+        if kept.exists():
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"{kept} did not appear")
 
 
 @pytest.mark.slow
 @pytest.mark.ray
 @pytest.mark.s3
-@pytest.mark.timeout(420)
+@pytest.mark.timeout(900)
 def test_s3_holds_states_history_and_model(
     s3_environment: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

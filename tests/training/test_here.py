@@ -65,11 +65,11 @@ def test_a_killed_process_goes_on_to_the_losses_of_an_unbroken_run(tmp_path: Pat
     unbroken, broken = tmp_path / "unbroken", tmp_path / "broken"
     code = (
         "from functools import partial; from toy_training import prepare_toy; from hoiray.training.here import *;"
-        f"job = TrainJob({str(broken)!r}, partial(prepare_toy, out={str(broken)!r}, pause_s=0.2));"
+        f"job = TrainJob({str(broken)!r}, partial(prepare_toy, out={str(broken)!r}, halt=(1, 2)));"
         "train_here(job, __import__('hoiray.training.world').training.world.World(), resume=False, tell=print)"
     )
     process = start(code)
-    wait_for(broken / CHECKPOINTS / "step_00000006" / "state.json", process)  # in the middle of epoch 1
+    wait_for(tmp_path / "broken.halted", process)
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     events: list[Event] = []
