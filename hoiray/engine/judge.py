@@ -47,7 +47,7 @@ def judge_plan(
     # 2'. Every row of every bucket. 3'. All rows of a video meet, in any order, and are judged. 4'. All labels of a
     #     bucket meet and are committed. Ray holds every row before it hands out the first group.
     rows = buckets.map_batches(ReadStored, fn_constructor_args=(job, list(bucket_ids)), batch_size=1, **settings)
-    partitions = 2 * pool.max
+    partitions = pool.max
     labels = rows.groupby("video_id", num_partitions=partitions).map_groups(
         judge_group, fn_kwargs={"job": job}, batch_format="pyarrow", num_cpus=pool.num_cpus
     )

@@ -104,8 +104,10 @@ def _start(address: str | None, head: Node) -> None:
             ray.init(address=address, **quiet)
     except Exception as error:  # a node that does not come up in time is a bare Exception of Ray's
         where = "a Ray on this machine" if address is None else f"the Ray cluster at {address}"
-        fix = "Check the address, or pass --no-ray."
-        raise ConfigError(describe(what=where, expected="an answer", found=str(error), fix=fix)) from error
+        fix = "Is this machine overloaded? Try again" if address is None else "Check the address"
+        raise ConfigError(
+            describe(what=where, expected="an answer", found=str(error), fix=f"{fix}, or pass --no-ray.")
+        ) from error
 
 
 def settle_threads() -> None:

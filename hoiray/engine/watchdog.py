@@ -109,9 +109,10 @@ def _describe(operator: Any, state: Any) -> str:  # noqa: ANN401 - of Ray's own 
     if actors is not None:
         info = actors()
         text += f", {info.running} actors running, {info.pending} pending, {info.restarting} restarting"
-    wants = operator.incremental_resource_usage()
+    # of an actor pool: what its pending actors wait for; of tasks: what the next one wants
+    wants = operator.incremental_resource_usage() if actors is None else operator.pending_logical_usage()
     parts = [f"{amount:g} {unit}" for amount, unit in ((wants.cpu, "CPUs"), (wants.gpu, "GPUs")) if amount]
-    return text + (f", and wants {' and '.join(parts)} for the next" if parts else "")
+    return text + (f", and wants {' and '.join(parts)}" if parts else "")
 
 
 def end_executions() -> None:
