@@ -91,8 +91,13 @@ def test_a_run_that_is_stopped_says_how_to_go_on(
     tmp_path: Path, number: signal.Signals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = run_file(tmp_path, clips(2))
+    # a suite that runs in the background of a shell inherits an ignored Ctrl-C
     monkeypatch.setattr(BoxPredictor, "predict", lambda *_: signal.raise_signal(number))
-    result = call(run, "--no-ray", "--cluster", tmp_path / "cluster.yaml")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        result = call(run, "--no-ray", "--cluster", tmp_path / "cluster.yaml")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert result.exit_code == 130
     assert "the same command goes on from there" in result.stderr
     monkeypatch.undo()
