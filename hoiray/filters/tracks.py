@@ -115,8 +115,9 @@ def track_hands(
     predecessor = np.full(num_rows, NONE, dtype=np.int64)
     is_duplicate = np.zeros(num_rows, dtype=np.bool_)
     limits = (rule.min_iou, rule.margin, rule.duplicate_iou)
+    live = np.empty(int(np.diff(video_starts).max(initial=0)), dtype=np.int64)
     frame, side, box, starts = kernel_inputs(frame_index, is_right, bbox_xyxy, video_starts)
-    _track_videos(frame, side, box, starts, rule.max_gap_frames, limits, track_index, predecessor, is_duplicate)
+    _track_videos(frame, side, box, starts, rule.max_gap_frames, limits, live, track_index, predecessor, is_duplicate)
     return Tracks(track_index, predecessor, is_duplicate)
 
 
@@ -137,11 +138,12 @@ def _track_videos(
     video_starts: IntArray,
     max_gap_frames: int,
     limits: tuple[float, float, float],
+    live: IntArray,
     track_index: npt.NDArray[np.int32],
     predecessor: IntArray,
     is_duplicate: BoolArray,
 ) -> None:
-    live = np.empty(4, dtype=np.int64)  # last rows of the tracks that may go on
+    """Fill in the last three; `live` is room for the last rows of the tracks that may go on, one a row of a video."""
     for video in range(len(video_starts) - 1):
         first, end = video_starts[video], video_starts[video + 1]
         num_live, num_tracks = 0, 0
@@ -157,8 +159,6 @@ def _track_videos(
             _mark_duplicates(is_right, bbox_xyxy, first, last, limits[2], is_duplicate)
             _link(is_right, bbox_xyxy, live, num_kept, first, last, limits, is_duplicate, predecessor)
             num_live = _drop_contested(is_right, bbox_xyxy, live, num_kept, first, last, limits[0], is_duplicate)
-            while num_live + last - first > len(live):
-                live = np.concatenate((live, np.empty_like(live)))
             for row in range(first, last):
                 if is_duplicate[row]:
                     track_index[row] = track_index[_original(is_right, bbox_xyxy, first, row, limits[2], is_duplicate)]

@@ -1,5 +1,8 @@
 import os
 import socket
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -74,8 +77,13 @@ def test_a_process_is_asked_at_home_and_believed_dead_by_its_silence_elsewhere(
 
 
 def test_a_process_is_known_by_its_start_and_a_dead_one_is_not_there() -> None:
-    assert process_start(os.getpid())
-    assert process_start(os.getpid()) != process_start(os.getppid())
+    started = process_start(os.getpid())
+    assert started
+    time.sleep(2.0 / os.sysconf("SC_CLK_TCK"))  # the kernel tells starts in ticks
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    assert process_start(child.pid) not in (started, None)
+    child.communicate(b"\n")
+    assert process_start(child.pid) is None
     assert process_start(2**22 + 1) is None
 
 

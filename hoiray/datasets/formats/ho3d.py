@@ -106,6 +106,9 @@ SUBJECT_OF_FAMILY: Final[Mapping[str, str]] = MappingProxyType(
 which is read off the objects in the metas, not documented: letters not in this table give no subject."""
 
 _SEQUENCE = re.compile(r"([A-Za-z]+)(\d*)(\d)")
+
+SYNTHETIC_FAMILY: Final = re.compile(r"Syn[a-z]{6}")
+"""Letters of the sequences that the synthetic writer makes, one person each; none of the published sets has them."""
 _FRAME_LINE = re.compile(r"([^/\s]+)/(\d{4,})")
 
 
@@ -152,9 +155,15 @@ def recording_of_sequence(sequence: str) -> tuple[str, str | None]:
 
 
 def subject_of_sequence(sequence: str) -> str | None:
-    """Return the person of a sequence, or None where the name does not tell; see :data:`SUBJECT_OF_FAMILY`."""
+    """Return the person of a sequence, or None where the name does not tell.
+
+    See :data:`SUBJECT_OF_FAMILY`; letters of :data:`SYNTHETIC_FAMILY` are a person by themselves.
+    """
     match = _SEQUENCE.fullmatch(sequence)
-    return None if match is None else SUBJECT_OF_FAMILY.get(match.group(1))
+    if match is None:
+        return None
+    family = match.group(1)
+    return family if SYNTHETIC_FAMILY.fullmatch(family) else SUBJECT_OF_FAMILY.get(family)
 
 
 def object_points_key(name: str) -> str:

@@ -1,12 +1,14 @@
 """Write recordings as HO-3D v2 or v3, and as the preprocessed labels that circulate for v2.
 
-Cameras of a recording are sister sequences (`Syn00030` to `Syn00034`). Recordings of the train split go to `train/`,
+Cameras of a recording are sister sequences (`Synkqzwbt00030` to `Synkqzwbt00034`), whose letters name the person. Recordings of the train split go to `train/`,
 all others to `evaluation/`, whose metas hold the wrist only. As in the published set, the folders hold frames that
 are in no list: those whose hand cannot be seen, and a few that were "not annotated" (their `objRot` is None).
 The segmentation lies at `<split>/<sequence>/seg/0000.png`: full size, hand blue, object red.
 """
 
+import hashlib
 import math
+import string
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -180,11 +182,19 @@ def unannotated_frames(slot: Slot, num_frames: int) -> frozenset[int]:
 
 
 def sequence_of(slot: Slot, shot: Shot) -> str:
-    """Name a camera's sequence so that sister cameras share all but the last digit.
+    """Name a camera's sequence: letters of the person as HO-3D does, the recording, and the camera as last digit."""
+    person = synthetic_family(shot.hands[shot.target_hand_index].view.subject_id)
+    return f"{person}{slot.recording_index:04d}{shot.view.camera_id}"
 
-    `Syn` is none of the published letters, so no reader takes the person for one of HO-3D's.
+
+def synthetic_family(subject_id: str) -> str:
+    """Return letters for a person that none of the published sets has, as :data:`facts.SYNTHETIC_FAMILY` says.
+
+    Six letters of a digest, so that people of other seeds and domains have other names (one chance in 3e8 a pair).
     """
-    return f"Syn{slot.recording_index:04d}{shot.view.camera_id}"
+    number = int.from_bytes(hashlib.sha256(subject_id.encode()).digest()[:8], "little")
+    letters = string.ascii_lowercase
+    return "Syn" + "".join(letters[number // len(letters) ** place % len(letters)] for place in range(6))
 
 
 def require_object(shot: Shot) -> int:

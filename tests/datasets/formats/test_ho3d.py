@@ -39,6 +39,8 @@ def test_lines_are_read_with_their_line_ends() -> None:
         ("SMu42", "SMu4", "2", "S"),
         ("SM1", "SM", "1", "S"),
         ("ShSu12", "ShSu1", "2", "Sh"),
+        ("Synkqzwbt00030", "Synkqzwbt0003", "0", "Synkqzwbt"),
+        ("Syn00030", "Syn0003", "0", None),
         ("Bottle", "Bottle", None, None),
         ("XYZ10", "XYZ1", "0", None),
     ],

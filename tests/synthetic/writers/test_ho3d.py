@@ -14,6 +14,7 @@ from hoiray.hand.load import load_hand_arrays
 from hoiray.hand.unpickle import parse_pickle
 from hoiray.io.store import Store
 from hoiray.synthetic.objects import build_object
+from hoiray.synthetic.subjects import subject_id
 from hoiray.synthetic.writers import ho3d
 from hoiray.synthetic.writers.shot import Format, Shot, object_truths, pose_views
 
@@ -68,16 +69,25 @@ def test_training_labels_come_back_through_the_files_axes(written: tuple[str, li
 def test_sister_cameras_share_a_recording_and_miss_the_same_instants(written: tuple[str, list[list[Shot]]]) -> None:
     dataset = Ho3dDataset.open(written[0], "train")
     samples = [dataset.sample(index) for index in range(len(dataset))]
-    assert {sample.recording_id for sample in samples} == {"Syn0000"}
+    recording = make_recording(recording_id="toy-0", seed=1, num_frames=NUM_FRAMES)
+    person = ho3d.synthetic_family(recording.hands[0].subject_id)
+    assert {sample.recording_id for sample in samples} == {f"{person}0000"}
+    assert {sample.subject_id for sample in samples} == {person}
     frames = {camera: {s.frame_index for s in samples if s.camera_id == camera} for camera in ("0", "1")}
     assert frames["0"] == frames["1"]
     assert len(frames["0"]) == NUM_FRAMES - 1
 
 
+def test_people_of_other_seeds_and_domains_have_other_letters() -> None:
+    people = [subject_id(domain, seed, index) for domain in ("lab", "wild") for seed in range(5) for index in range(50)]
+    assert len({ho3d.synthetic_family(person) for person in people}) == len(people)
+
+
 def test_an_unannotated_frame_has_a_meta_of_none_and_no_line(written: tuple[str, list[list[Shot]]]) -> None:
     store = Store.open(written[0])
     listed = set(store.read("train.txt").decode().split())
-    hidden = [f"Syn00000/{frame:04d}" for frame in range(NUM_FRAMES) if f"Syn00000/{frame:04d}" not in listed]
+    sequence = min(listed).partition("/")[0]
+    hidden = [f"{sequence}/{frame:04d}" for frame in range(NUM_FRAMES) if f"{sequence}/{frame:04d}" not in listed]
     assert len(hidden) == 1
     meta = parse_pickle(store.read(facts.meta_key("train", *hidden[0].split("/"))), name="meta")
     assert meta["objRot"] is None
@@ -191,4 +201,5 @@ def test_a_hand_out_of_view_is_in_no_list(tmp_path: Path) -> None:
     writer = ho3d.HO3D_V2.begin(Store.open(tmp_path), recording, slot())
     assert writer.add(Shot(view, pixels, hands, object_truths(view))).sample_id is None
     assert writer.close()["lines"] == []
-    decode_rgb((tmp_path / "train/Syn00000/rgb/0000.png").read_bytes(), name="image")
+    (image,) = tmp_path.glob("train/*/rgb/0000.png")
+    decode_rgb(image.read_bytes(), name="image")
