@@ -1,8 +1,9 @@
 """Write recordings as HO-3D v2 or v3, and as the preprocessed labels that circulate for v2.
 
-Cameras of a recording are sister sequences (`Synkqzwbt00030` to `Synkqzwbt00034`), whose letters name the person. Recordings of the train split go to `train/`,
-all others to `evaluation/`, whose metas hold the wrist only. As in the published set, the folders hold frames that
-are in no list: those whose hand cannot be seen, and a few that were "not annotated" (their `objRot` is None).
+Cameras of a recording are sister sequences (`Synkqzwbt00030` to `Synkqzwbt00034`), whose letters name the person.
+Recordings of the train split go to `train/`, all others to `evaluation/`, whose metas hold the wrist only. As in the
+published set, the folders hold frames that are in no list: those whose hand cannot be seen, and a few that were "not
+annotated" (their `objRot` is None).
 The segmentation lies at `<split>/<sequence>/seg/0000.png`: full size, hand blue, object red.
 """
 
