@@ -16,10 +16,12 @@ from hoiray.datasets.image_files import read_levels, read_rgb
 from hoiray.datasets.intrinsics import require_intrinsics
 from hoiray.datasets.iterate import spread_indices
 from hoiray.datasets.json_files import read_numbers
+from hoiray.datasets.list_order import list_shift
 from hoiray.datasets.opening import check_opened, require_count, require_split
 from hoiray.datasets.sample import FloatArray, HandAnnotation, ManoParameters, Masks, ObjectModel, Sample
 from hoiray.errors import ContractError, InputError, describe
-from hoiray.hand.joints import MIDDLE_MCP, WRIST, reorder, tip_vertices
+from hoiray.geometry.cameras import project_points
+from hoiray.hand.joints import MIDDLE_MCP, TIP_JOINTS, WRIST, reorder, tip_vertices
 from hoiray.hand.load import HandArrays
 from hoiray.io.store import Store
 
@@ -110,6 +112,7 @@ class FreiHandDataset:
             for kind in dict.fromkeys(["K", *kinds])
         }
         _check_counts(labels, store, split)
+        _check_entry_order(labels, store, split)
         _check_scale(labels, name=f"FreiHAND ({split}) at {store.uri}")
         _check_vertex_unit(labels, name=store.url(facts.labels_key(split, "verts")))
         dataset = cls(store, split, labels, _variants(store, split, len(labels["K"])), hand)
@@ -229,6 +232,51 @@ def _check_counts(labels: Mapping[str, FloatArray], store: Store, split: facts.S
     source = next(kind for kind in lengths if lengths[kind] == usual)
     for kind, length in lengths.items():
         require_count(length, usual, what=store.url(f"{split}_{kind}.json"), expected_from=f"{split}_{source}.json")
+
+
+def _check_entry_order(labels: Mapping[str, FloatArray], store: Store, split: facts.Split) -> None:
+    """Refuse a file whose entries moved against those of the others, by what the same photographs' entries share."""
+    pairs = _shared_facts(labels)
+    shifts = {kind: shift for kind, pair in pairs.items() if (shift := list_shift(*pair))}
+    moved, shift = next(iter(shifts.items()), ("", 0))
+    if len(shifts) > 1 and len(shifts) == len(pairs):
+        moved, shift = "xyz", -shift
+    if not moved and "mano" in pairs:
+        moved, shift = "K", list_shift(*_cameras(labels))
+    if shift == 0:
+        return
+    others = ", ".join(f"{split}_{kind}.json" for kind in ("xyz", *pairs) if kind != moved)
+    number = f"{abs(shift)} file{'' if abs(shift) == 1 else 's'}"
+    expected, found = f"entries in the order of {others}", f"entries that look shifted by {number}"
+    fix = "Restore the file from the same release as the others."
+    raise ContractError(describe(what=store.url(f"{split}_{moved}.json"), expected=expected, found=found, fix=fix))
+
+
+def _shared_facts(labels: Mapping[str, FloatArray]) -> dict[str, tuple[FloatArray, FloatArray]]:
+    """Return by kind what a file says of each photograph and what xyz says of the same, (N, D) each."""
+    pairs: dict[str, tuple[FloatArray, FloatArray]] = {}
+    if "xyz" not in labels:
+        return pairs
+    xyz = labels["xyz"]
+    if "scale" in labels:
+        bones = np.linalg.norm(xyz[:, facts.SCALE_BONE[0]] - xyz[:, facts.SCALE_BONE[1]], axis=-1)
+        pairs["scale"] = (labels["scale"][:, None], bones[:, None])
+    if "verts" in labels:
+        vertices = labels["verts"][:, list(tip_vertices(facts.TIP_SET, is_right=True))]
+        pairs["verts"] = (vertices.reshape(len(xyz), -1), xyz[:, list(TIP_JOINTS)].reshape(len(xyz), -1))
+    if "mano" in labels:
+        with np.errstate(divide="ignore", invalid="ignore"):  # entries that are none are refused when they are read
+            roots_px = project_points(xyz[:, facts.ROOT_JOINT], labels["K"])
+        pairs["mano"] = (labels["mano"][:, facts.UV_ROOT], roots_px)
+    return pairs
+
+
+def _cameras(labels: Mapping[str, FloatArray]) -> tuple[FloatArray, FloatArray]:
+    """Return focal length and principal point (N, 3) as K says, and as they follow from xyz and the MANO vectors."""
+    K, root, mano = labels["K"], labels["xyz"][:, facts.ROOT_JOINT], labels["mano"]
+    scale = mano[:, facts.UV_ROOT.stop, None]
+    told = np.concatenate([scale * root[:, 2:], mano[:, facts.UV_ROOT] - scale * root[:, :2]], axis=1)
+    return np.stack([K[:, 0, 0], K[:, 0, 2], K[:, 1, 2]], axis=1), told
 
 
 def _check_scale(labels: Mapping[str, FloatArray], *, name: str) -> None:

@@ -160,19 +160,8 @@ class Ho3dDataset:
     def masks(self, sample: Sample) -> Masks | None:
         """Read the segmentation, a separate download, where it was unpacked; half-size ones are doubled."""
         sequence, frame = sample.sample_id.split("/")
-        places = [p.format(split=self.split, sequence=sequence, frame=frame) for p in facts.SEGMENTATION_KEYS]
-        key = next((place for place in places if self.store.exists(place)), None)
-        if key is None:
-            return None
-        image = read_rgb(self.store, key)
-        width, height = facts.IMAGE_SIZE_WH
-        factor = height // image.shape[0]
-        if factor < 1 or image.shape[:2] != (height // factor, width // factor):
-            expected, found = f"{width} x {height} px or half of it", f"{image.shape[1]} x {image.shape[0]} px"
-            fix = "Use the published maps."
-            raise InputError(describe(what=self.store.url(key), expected=expected, found=found, fix=fix))
-        hand, target = facts.decode_segmentation(np.kron(image, np.ones((factor, factor, 1), dtype=np.uint8)))
-        return Masks(hand=hand, objects={sample.objects[0].name: target})
+        found = read_segmentation(self.store, self.split, sequence, frame)
+        return None if found is None else Masks(hand=found[0], objects={sample.objects[0].name: found[1]})
 
     def object_model(self, name: str) -> ObjectModel | None:
         """Read the YCB model, where `models/` lies below the same root."""
@@ -229,6 +218,30 @@ def read_frame_list(store: Store, key: str) -> tuple[tuple[str, str], ...]:
         fix = "Use the published list."
         raise ContractError(describe(what=store.url(key), expected="each frame once", found=found, fix=fix))
     return tuple(frames)
+
+
+def read_segmentation(
+    store: Store, split: facts.Split, sequence: str, frame: str
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
+    """Read the masks (480, 640) of hand and object, from the first of the places they are unpacked to.
+
+    Returns:
+        None where there are none.
+
+    Raises:
+        InputError: the file is truncated, or neither of the image's size nor of half of it.
+    """
+    places = [p.format(split=split, sequence=sequence, frame=frame) for p in facts.SEGMENTATION_KEYS]
+    key = next((place for place in places if store.exists(place)), None)
+    if key is None:
+        return None
+    image = read_rgb(store, key)
+    width, height = facts.IMAGE_SIZE_WH
+    factor = height // image.shape[0]
+    if factor < 1 or image.shape[:2] != (height // factor, width // factor):
+        expected, found = f"{width} x {height} px or half of it", f"{image.shape[1]} x {image.shape[0]} px"
+        raise InputError(describe(what=store.url(key), expected=expected, found=found, fix="Use the published maps."))
+    return facts.decode_segmentation(np.kron(image, np.ones((factor, factor, 1), dtype=np.uint8)))
 
 
 def _version_of(store: Store, split: facts.Split, frames: tuple[tuple[str, str], ...]) -> facts.Version:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from hoiray.datasets.conventions import Conventions
 from hoiray.datasets.formats import ho3d as ho3d_facts
 from hoiray.datasets.formats import ho3d_processed as facts
-from hoiray.datasets.ho3d import read_frame_list
+from hoiray.datasets.ho3d import read_frame_list, read_segmentation
 from hoiray.datasets.image_files import read_levels, read_rgb
 from hoiray.datasets.intrinsics import require_intrinsics
 from hoiray.datasets.json_files import read_numbers
@@ -26,6 +26,7 @@ from hoiray.datasets.sample import (
     ObjectModel,
     Sample,
 )
+from hoiray.geometry.control_points import NUM_CONTROL_POINTS
 from hoiray.geometry.transforms import mano_opengl_to_opencv
 from hoiray.hand.load import HandArrays
 from hoiray.io.store import Store
@@ -95,7 +96,7 @@ class Ho3dProcessedDataset:
             facts.K_KEY: (3, 3),
             facts.JOINTS_KEY: (21, 3),
             facts.MANO_KEY: (58,),
-            facts.CONTROL_POINTS_KEY: (facts.NUM_CONTROL_POINTS, 2),
+            facts.CONTROL_POINTS_KEY: (NUM_CONTROL_POINTS, 2),
         }
         labels = {key: read_numbers(store, key, shape) for key, shape in shapes.items()}
         for key, values in labels.items():
@@ -135,7 +136,7 @@ class Ho3dProcessedDataset:
         joints = finite_array(entry, facts.JOINTS_KEY, (21, 3), name=name)
         mano = self._mano(finite_array(entry, facts.MANO_KEY, (58,), name=name), joints[0])
         recording_id, camera_id = ho3d_facts.recording_of_sequence(sequence)
-        points = finite_array(entry, facts.CONTROL_POINTS_KEY, (facts.NUM_CONTROL_POINTS, 2), name=name)
+        points = finite_array(entry, facts.CONTROL_POINTS_KEY, (NUM_CONTROL_POINTS, 2), name=name)
         return Sample(
             sample_id=f"{sequence}/{frame}",
             recording_id=recording_id,
@@ -157,12 +158,21 @@ class Ho3dProcessedDataset:
         return read_rgb(self.images, sample.image_key, size_wh=ho3d_facts.IMAGE_SIZE_WH)
 
     def masks(self, sample: Sample) -> Masks | None:
-        """Read the object's mask, where it is there; the hand's is not among these files."""
-        key = facts.mask_key(*sample.sample_id.split("/"))
-        if not self.store.exists(key):
+        """Read the object's mask, where it is there; the hand's is not among these files but may be beside the images.
+
+        Raises:
+            InputError: one of them is truncated or of another size.
+        """
+        sequence, frame = sample.sample_id.split("/")
+        key = facts.mask_key(sequence, frame)
+        objects: dict[str, NDArray[np.bool_]] = {}
+        if self.store.exists(key):
+            levels = read_levels(self.store, key, size_wh=ho3d_facts.IMAGE_SIZE_WH)
+            objects[UNNAMED_OBJECT] = levels >= facts.MASK_MIN_LEVEL
+        segmentation = read_segmentation(self.images, "train", sequence, frame)
+        if segmentation is None and not objects:
             return None
-        levels = read_levels(self.store, key, size_wh=ho3d_facts.IMAGE_SIZE_WH)
-        return Masks(objects={UNNAMED_OBJECT: levels >= facts.MASK_MIN_LEVEL})
+        return Masks(hand=None if segmentation is None else segmentation[0], objects=objects)
 
     def object_model(self, name: str) -> ObjectModel | None:
         """Read a YCB model by its name, where `models/` lies below the images' root."""

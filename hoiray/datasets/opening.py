@@ -5,6 +5,7 @@ from typing import Final
 from hoiray.datasets.annotation_checks import NUM_CHECKED, first_problem
 from hoiray.datasets.conventions import Conventions, refuse
 from hoiray.datasets.iterate import iterate, spread_indices
+from hoiray.datasets.order_checks import order_problem
 from hoiray.datasets.sample import AnnotatedDataset, DeadLetter, Sample
 from hoiray.errors import ContractError, describe
 from hoiray.hand.load import HandArrays
@@ -26,7 +27,7 @@ def check_opened(
 
     Raises:
         ContractError: no sample, too many that cannot be read, no images, or annotations that break the declared
-            conventions; the message names what the files look like instead.
+            conventions or lie beside other images than their own; the message names what the files look like instead.
     """
     name = f"{dataset.name} ({dataset.split}) at {store.uri}"
     if len(dataset) == 0:
@@ -43,6 +44,7 @@ def check_opened(
         fix = "Unpack the images below the same root."
         raise ContractError(describe(what=name, expected="images", found=found, fix=fix))
     refuse(first_problem(samples, conventions, hand=hand, image_size_wh=image_size_wh), name=name)
+    refuse(order_problem(dataset), name=name)
 
 
 def require_split(split: str, allowed: tuple[str, ...], *, name: str) -> None:

@@ -1,9 +1,13 @@
 """The 21 points of an object's bounding box that stand for its pose in an image."""
 
+from typing import Final
+
 import numpy as np
 import numpy.typing as npt
 
 from hoiray.geometry.arrays import FloatArray, as_floats
+
+NUM_CONTROL_POINTS: Final = 21
 
 
 def control_points(points_m: npt.ArrayLike) -> FloatArray:

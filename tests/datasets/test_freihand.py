@@ -2,6 +2,7 @@ import json
 import pickle
 from pathlib import Path
 
+import cv2
 import dataset_files as files
 import numpy as np
 import pytest
@@ -234,3 +235,58 @@ def test_an_opened_set_travels_to_a_worker(tmp_path: Path) -> None:
     dataset = FreiHandDataset.open(str(write(tmp_path)), hand=files.arrays())
     expected = dataset.sample(1)
     assert pickle.loads(pickle.dumps(dataset)).sample(1).sample_id == expected.sample_id
+
+
+@pytest.mark.parametrize("kind", ["K", "xyz", "scale", "verts", "mano"])
+@pytest.mark.parametrize("shift", [1, -2])
+def test_a_file_whose_entries_moved_is_named(tmp_path: Path, kind: str, shift: int) -> None:
+    write(tmp_path, variants=1, K=np.stack([K + np.diag([30.0 * i, 30.0 * i, 0]) for i in range(N)]))
+    rewrite_mano_roots(tmp_path)
+    FreiHandDataset.open(str(tmp_path))
+    path = tmp_path / f"training_{kind}.json"
+    files.put_json(path, np.roll(json.loads(path.read_text()), shift, axis=0).tolist())
+    number = "1 file" if shift == 1 else "2 files"
+    with pytest.raises(ContractError, match=rf"training_{kind}\.json: .*entries that look shifted by {number}\."):
+        FreiHandDataset.open(str(tmp_path))
+
+
+def rewrite_mano_roots(root: Path) -> None:
+    """Store where each middle knuckle is seen by its own camera."""
+    cameras, joints = (np.array(json.loads((root / f"training_{kind}.json").read_text())) for kind in ("K", "xyz"))
+    mano = np.array(json.loads((root / "training_mano.json").read_text()))
+    scale = cameras[:, 0, 0] / joints[:, 9, 2]
+    mano[:, 0, 58:60], mano[:, 0, 60] = joints[:, 9, :2] * scale[:, None] + 112, scale
+    files.put_json(root / "training_mano.json", mano.tolist())
+
+
+def test_labels_that_moved_against_the_masks_are_named(tmp_path: Path) -> None:
+    write(tmp_path)
+    count = 10
+    hands = files.hands(count, tip_set="freihand", seed=6, depth_m=0.7)
+    in_mano_order = np.concatenate([files.arrays().J_regressor @ hands.vertices, hands.vertices[:, TIPS]], axis=1)
+    joints = in_mano_order[:, [0, 13, 14, 15, 16, 1, 2, 3, 17, 4, 5, 6, 18, 10, 11, 12, 19, 7, 8, 9, 20]]
+    faces = files.model("freihand").faces(is_right=True).numpy()
+    for photo in range(count):
+        pixels = hands.vertices[photo] @ K.T
+        mask = np.zeros((224, 224), dtype=np.uint8)
+        for corners in np.rint(pixels[:, :2] / pixels[:, 2:]).astype(np.int32)[faces]:
+            cv2.fillConvexPoly(mask, corners, 255)
+        files.put_image(tmp_path / f"training/mask/{photo:08d}.jpg", mask)
+        files.put_image(tmp_path / f"training/rgb/{photo:08d}.jpg", files.picture(224, 224))
+    scale = K[0, 0] / joints[:, 9, 2]
+    uv = joints[:, 9, :2] * scale[:, None] + 112
+    relative = hands.hand_pose - files.arrays().hands_mean
+    labels = {
+        "K": np.tile(K, (count, 1, 1)),
+        "scale": np.linalg.norm(joints[:, 9] - joints[:, 10], axis=1),
+        "xyz": joints,
+        "verts": hands.vertices,
+        "mano": np.concatenate([hands.global_orient, relative, hands.betas, uv, scale[:, None]], axis=1)[:, None],
+    }
+    for shift in (0, 1):
+        for kind, values in labels.items():
+            files.put_json(tmp_path / f"training_{kind}.json", np.roll(values, shift, axis=0).tolist())
+        if shift == 0:
+            FreiHandDataset.open(str(tmp_path))
+    with pytest.raises(ContractError, match=r"order of labels: .*looks like hand labels shifted by 1 file"):
+        FreiHandDataset.open(str(tmp_path))

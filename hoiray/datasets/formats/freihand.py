@@ -40,6 +40,9 @@ SCALE_BONE: Final = (9, 10)
 ROOT_JOINT: Final = 9
 """The joint `uv_root` and `scale` of the MANO vector place: the middle finger's base."""
 
+UV_ROOT: Final = slice(58, 60)
+"""Where `uv_root` stands in the MANO vector."""
+
 MASK_MIN_LEVEL: Final = 128
 
 
@@ -85,7 +88,7 @@ class ManoVector:
 
 def split_mano(vector: FloatArray) -> ManoVector:
     """Name the parts of a (61,) vector."""
-    return ManoVector(vector[:3], vector[3:48], vector[48:58], vector[58:60], float(vector[60]))
+    return ManoVector(vector[:3], vector[3:48], vector[48:58], vector[UV_ROOT], float(vector[60]))
 
 
 def join_mano(parts: ManoVector) -> FloatArray:

@@ -24,7 +24,6 @@ CONTROL_POINTS_KEY: Final = "train_obj.json"
 JOINT_ORDER: Final[JointOrder] = "simple"
 TIP_SET: Final = "ho3d"
 FLAT_HAND_MEAN: Final = True
-NUM_CONTROL_POINTS: Final = 21
 MASK_MIN_LEVEL: Final = 128
 
 
