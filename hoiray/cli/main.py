@@ -33,6 +33,16 @@ submission_app = typer.Typer(
 app.add_typer(submission_app, name="submission")
 dead_app = typer.Typer(help="The videos a run gave up.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(dead_app, name="dead")
+cluster_app = typer.Typer(
+    help="Check cluster files, and write manifests from them.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(cluster_app, name="cluster")
+submit_app = typer.Typer(
+    help="Label or train as a job of a Ray cluster: hoiray submit label [OPTIONS] -- RUN.yaml ...",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+app.add_typer(submit_app, name="submit")
 
 Overrides = Annotated[
     list[str] | None,
@@ -517,6 +527,151 @@ def config_show(
     from hoiray.cli.config import show
 
     show(file, overrides or [])
+
+
+ScalingFile = Annotated[Path, typer.Argument(metavar="SCALING.yaml", help="Cluster file, such as cluster/laptop.yaml.")]
+ScalingOverrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change one field of it, e.g. workers.gpu.max=4."),
+]
+
+
+@cluster_app.command("lint")
+def cluster_lint(scaling: ScalingFile, overrides: ScalingOverrides = None) -> None:
+    """Show what a cluster has, what is wanted of it, and what is known to hang. Exit status 1 on errors."""
+    from hoiray.cli.cluster import lint
+
+    raise typer.Exit(lint(scaling, overrides or []))
+
+
+@cluster_app.command("render")
+def cluster_render(
+    scaling: ScalingFile,
+    kind: Annotated[str, typer.Option(help="rayjob, raycluster (KubeRay) or launcher (ray up).")] = "rayjob",
+    image: Annotated[str | None, typer.Option(help="Container image with hoiray and Ray in it.")] = None,
+    name: Annotated[str | None, typer.Option(help="Of the cluster or job; default: hoiray-FILE.")] = None,
+    out: Annotated[Path | None, typer.Option(help="File to write; default: standard output.")] = None,
+    overrides: ScalingOverrides = None,
+    environment: Annotated[
+        list[str] | None, typer.Option("--env", metavar="NAME=VALUE", help="Variable of every node; no secrets.")
+    ] = None,
+    auth: Annotated[str, typer.Option(help="token, or disabled on a closed network.")] = "token",
+    secrets: Annotated[
+        list[str] | None, typer.Option("--secret", help="KubeRay: name of a Kubernetes secret, e.g. S3's keys.")
+    ] = None,
+    run: Annotated[Path | None, typer.Option(help="rayjob: the run file; it travels in the manifest.")] = None,
+    job: Annotated[str, typer.Option(help="rayjob: label or train.")] = "label",
+    working_dir: Annotated[
+        str | None, typer.Option(help="rayjob: URI of a zip with jobs/ in it; default: the image's folder.")
+    ] = None,
+    retries: Annotated[int, typer.Option(help="rayjob: new clusters after a failed one.", min=0)] = 3,
+    region: Annotated[str | None, typer.Option(help="launcher: Amazon's region.")] = None,
+    instance_profile: Annotated[str | None, typer.Option(help="launcher: name of the machines' role, for S3.")] = None,
+    ssh_user: Annotated[str, typer.Option(help="launcher: of the machine image.")] = "ubuntu",
+) -> None:
+    """Write KubeRay manifests or the cluster launcher's file from a cluster file."""
+    from hoiray.cli.cluster import RenderRequest, render
+
+    request = RenderRequest(
+        scaling=scaling,
+        kind=kind,
+        overrides=tuple(overrides or ()),
+        image=image,
+        name=name,
+        auth=auth,
+        environment=tuple(environment or ()),
+        secrets=tuple(secrets or ()),
+        job=job,
+        run=run,
+        working_dir=working_dir,
+        num_retries=retries,
+        region=region,
+        instance_profile=instance_profile,
+        ssh_user=ssh_user,
+        out=out,
+    )
+    raise typer.Exit(render(request))
+
+
+JobArguments = Annotated[list[str], typer.Argument(metavar="-- ARGS...", help="As behind hoiray label or train.")]
+JobAddress = Annotated[
+    str | None,
+    typer.Option(
+        "--address", help="Ray's dashboard; default: RAY_API_SERVER_ADDRESS, RAY_ADDRESS, http://127.0.0.1:8265."
+    ),
+]
+WorkingDir = Annotated[str, typer.Option("--working-dir", help="Folder to send along, or URI of a zip.")]
+RunName = Annotated[str | None, typer.Option("--run-name", help="Default: the run file's name.")]
+Attempt = Annotated[int | None, typer.Option("--attempt", help="Default: the next one.", min=1)]
+PassOn = Annotated[
+    list[str] | None,
+    typer.Option("--env", metavar="NAME", help="Pass a variable on, by name; its value is never shown."),
+]
+Excludes = Annotated[
+    list[str] | None, typer.Option("--exclude", metavar="PATTERN", help="Leave this out of the folder.")
+]
+ClusterPython = Annotated[str, typer.Option("--python", help="The interpreter on the cluster.")]
+Waits = Annotated[bool, typer.Option("--wait/--no-wait", help="Follow the log to the end, or leave.")]
+
+
+@submit_app.command("label")
+def submit_label(
+    arguments: JobArguments,
+    address: JobAddress = None,
+    working_dir: WorkingDir = ".",
+    run_name: RunName = None,
+    attempt: Attempt = None,
+    variables: PassOn = None,
+    excludes: Excludes = None,
+    python: ClusterPython = "python",
+    wait: Waits = True,
+) -> None:
+    """Label as a job of a cluster; ends as the job ends. The same command again is the next attempt."""
+    from hoiray.cli.submit import SubmitRequest, submit
+
+    request = SubmitRequest(
+        "label",
+        tuple(arguments),
+        address,
+        working_dir,
+        run_name,
+        attempt,
+        tuple(variables or ()),
+        tuple(excludes or ()),
+        python,
+        wait,
+    )
+    raise typer.Exit(submit(request))
+
+
+@submit_app.command("train")
+def submit_train(
+    arguments: JobArguments,
+    address: JobAddress = None,
+    working_dir: WorkingDir = ".",
+    run_name: RunName = None,
+    attempt: Attempt = None,
+    variables: PassOn = None,
+    excludes: Excludes = None,
+    python: ClusterPython = "python",
+    wait: Waits = True,
+) -> None:
+    """Train as a job of a cluster; ends as the job ends. The same command again is the next attempt."""
+    from hoiray.cli.submit import SubmitRequest, submit
+
+    request = SubmitRequest(
+        "train",
+        tuple(arguments),
+        address,
+        working_dir,
+        run_name,
+        attempt,
+        tuple(variables or ()),
+        tuple(excludes or ()),
+        python,
+        wait,
+    )
+    raise typer.Exit(submit(request))
 
 
 def main() -> None:

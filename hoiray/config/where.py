@@ -1,7 +1,7 @@
 """The *where* half of a configuration: machines, pools and retries. Never hashed, must not change a result."""
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -16,8 +16,20 @@ from hoiray.config.base import (
     cross_field_error,
 )
 
+OBJECT_STORE_FRACTION: Final = 0.3
+"""Ray's default share of a node's memory for the object store."""
+
 GroupName = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$")]
 """A DNS label, as Kubernetes wants it for a worker group; room is left for the cluster's own prefix."""
+
+LabelKey = Annotated[
+    str, Field(pattern=r"^([a-z0-9]([-.a-z0-9]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?$")
+]
+LabelValue = Annotated[str, Field(pattern=r"^([A-Za-z0-9]([-._A-Za-z0-9]{0,61}[A-Za-z0-9])?)?$")]
+"""Labels of machines as Kubernetes spells them."""
+
+MachineType = Annotated[str, Field(pattern=r"^[A-Za-z0-9][-._A-Za-z0-9]{0,62}$")]
+"""A provider's name of a kind of machine."""
 
 
 class Pool(WhereConfig):
@@ -87,6 +99,24 @@ class Node(WhereConfig):
         default=None,
         description="Object store (shared memory) of the node, in GiB; null: Ray takes 30 % of the memory.",
     )
+    machine: MachineType | None = Field(
+        default=None,
+        description="The provider's name of such a machine (g6.4xlarge); only Ray's cluster launcher asks for it.",
+    )
+    node_selector: Mapping[LabelKey, LabelValue] = Field(
+        default_factory=dict,
+        description="Labels of the Kubernetes machines that may hold the pod; only KubeRay manifests have them.",
+    )
+
+    @property
+    def store_gib(self) -> float:
+        """Object store of the node, in GiB."""
+        return OBJECT_STORE_FRACTION * self.memory_gib if self.object_store_gib is None else self.object_store_gib
+
+    @property
+    def actors_gib(self) -> float:
+        """Memory that actors may reserve, in GiB: what the object store leaves."""
+        return max(self.memory_gib - self.store_gib, 0.0)
 
 
 class WorkerGroup(Node):

@@ -101,6 +101,8 @@ def _start(address: str | None, head: Node) -> None:
                 **quiet,
             )
         else:
+            # a job may have been given the same variables; its process has them already, so they agree
+            os.environ.setdefault("RAY_OVERRIDE_JOB_RUNTIME_ENV", "1")
             ray.init(address=address, **quiet)
     except Exception as error:  # a node that does not come up in time is a bare Exception of Ray's
         where = "a Ray on this machine" if address is None else f"the Ray cluster at {address}"

@@ -133,7 +133,7 @@ def test_a_pool_with_more_gpus_than_the_groups_is_refused() -> None:
 
 
 def test_an_actor_larger_than_any_node_is_refused() -> None:
-    assert found(TWO_GROUPS, "pools.predict.num_cpus=4.5", "pools.predict.max=2") == [("error", "pools.predict")]
+    assert ("error", "pools.predict") in found(TWO_GROUPS, "pools.predict.num_cpus=4.5", "pools.predict.max=2")
     assert found(TWO_GROUPS, "pools.judge.memory_gib=23") == [("error", "pools.judge")]
 
 

@@ -1,0 +1,97 @@
+"""Labelling as a job of a real Ray cluster, by `hoiray submit` and by `ray job submit`."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from labelling import CLUSTER, RUN, clips, digests_of, write_videos
+from labelling_predictor import BoxPredictor
+from ray_head import RayHead, running_ray_head
+from s3_server import S3Server
+
+from hoiray.config.load import load_run
+from hoiray.stages.frame_source import DecodeSettings, LocalFrames
+from hoiray.stages.label_job import LabelJob, open_label_job
+from hoiray.stages.label_shard import Tools, label_here
+
+pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
+
+
+@pytest.fixture(scope="module")
+def head() -> Iterator[RayHead]:
+    with running_ray_head() as started:
+        yield started
+
+
+def files_of_a_run(folder: Path, data: str, name: str) -> tuple[Path, Path]:
+    """Write a few tiny videos, and the run and cluster file to label them with."""
+    write_videos(data, clips(3))
+    run, cluster = folder / "run.yaml", folder / "cluster.yaml"
+    text = RUN.format(data=data, out=f"{data}/out", target_frames=12, max_video_frames=100)
+    run.write_text(f"{text}name: {name}\n")
+    cluster.write_text(CLUSTER)
+    return run, cluster
+
+
+def job_of(run: Path, *overrides: str) -> LabelJob:
+    return open_label_job(load_run(run, overrides))
+
+
+def plain_digests(run: Path, out: str) -> dict[str, str]:
+    """What the plain composition commits."""
+    job = job_of(run, f"output_uri={out}")
+    frames = LocalFrames(DecodeSettings(None))
+    list(label_here(job, Tools(BoxPredictor(), frames, batch_size=4), lambda _count: None))
+    frames.close()
+    return digests_of(job)
+
+
+def test_hoiray_submit_labels_videos_of_s3_and_shows_no_secret(
+    head: RayHead, s3_environment: S3Server, tmp_path: Path
+) -> None:
+    run, cluster = files_of_a_run(tmp_path, f"{s3_environment.uri}/submit", "tiny")
+    asked = RayHead(head.address, {**head.environment, **s3_environment.environment()})
+    names = ["--env", "AWS_ACCESS_KEY_ID", "--env", "AWS_SECRET_ACCESS_KEY"]
+    done = asked.run("hoiray", "submit", "label", "--address", head.address, *names, "--", run, "--cluster", cluster)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "submitted tiny-a1" in done.stderr
+    assert "AWS_SECRET_ACCESS_KEY" in done.stderr
+    assert s3_environment.secret_key not in done.stdout + done.stderr
+    assert "3 videos done, 0 given up" in done.stdout
+    assert done.stderr.endswith("tiny-a1 succeeded\n")
+    assert digests_of(job_of(run)) == plain_digests(run, f"{s3_environment.uri}/plain") != {}
+
+
+def test_ray_job_submit_labels_with_the_working_folder(head: RayHead, tmp_path: Path) -> None:
+    run, cluster = files_of_a_run(tmp_path, str(tmp_path / "data"), "by-ray")
+    arguments = ["python", "-m", "jobs.label", run, "--cluster", cluster]
+    done = head.run("ray", "job", "submit", "--address", head.address, "--working-dir", ".", "--", *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert digests_of(job_of(run)) == plain_digests(run, str(tmp_path / "plain")) != {}
+
+
+def test_a_job_that_fails_fails_the_command(head: RayHead, tmp_path: Path) -> None:
+    command = ["hoiray", "submit", "label", "--address", head.address, "--run-name", "gone", "--", tmp_path / "no.yaml"]
+    done = head.run(*command)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "expected a readable configuration file" in done.stdout
+    assert "gone-a1 failed (exit status 2)" in done.stderr
+
+
+def test_a_job_is_left_alone_and_its_next_attempt_refused_while_it_runs(head: RayHead, tmp_path: Path) -> None:
+    from ray.job_submission import JobSubmissionClient
+
+    sleeper = tmp_path / "sleeper"
+    sleeper.write_text("#!/bin/sh\nexec sleep 300\n")
+    sleeper.chmod(0o755)
+    command = [
+        "hoiray", "submit", "train", "--no-wait", "--address", head.address, "--run-name", "slow", "--python", sleeper,
+        "--", "x",
+    ]  # fmt: skip
+    done = head.run(*command)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"ray job logs -f slow-a1 --address {head.address}" in done.stderr
+    refused = head.run(*command)
+    assert refused.returncode == 2
+    assert "expected no attempt that is still running, found slow-a1: " in refused.stderr
+    JobSubmissionClient(head.address).stop_job("slow-a1")
