@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from hoiray.datasets.conventions import Conventions, Problem, refuse
 from hoiray.datasets.formats import fpha as facts
 from hoiray.datasets.frame_numbers import numbering_problem
-from hoiray.datasets.image_files import read_rgb
+from hoiray.datasets.image_files import read_levels, read_rgb
 from hoiray.datasets.meshes import read_object_model
 from hoiray.datasets.opening import check_opened, require_split
-from hoiray.datasets.sample import FloatArray, HandAnnotation, Masks, ObjectAnnotation, ObjectModel, Sample
+from hoiray.datasets.sample import DepthView, FloatArray, HandAnnotation, Masks, ObjectAnnotation, ObjectModel, Sample
 from hoiray.errors import ContractError, InputError, describe
+from hoiray.geometry.cameras import project_points
 from hoiray.geometry.rotations import is_rotation
 from hoiray.hand.load import HandArrays
 from hoiray.io.store import Store
@@ -32,6 +33,13 @@ CONVENTIONS: Final = Conventions(
 MAX_TAIL_SHARE: Final = 0.5
 """Frames after the last line of a skeleton, over all of its sequence: lines are missing in between, here and there.
 More is a file that was cut off."""
+
+MAX_TAIL_SHARE_IN_VIEW: Final = 0.1
+MIN_TAIL_IN_VIEW: Final = 3
+"""The same, and a count, where the last line has the hand in the middle of things: there was more to annotate."""
+
+MIN_SHARE_IN_VIEW: Final = 0.5
+"""Of the last line's joints; a hand that leaves the picture is outside of it with most of them."""
 
 MAX_WITHOUT_JOINTS: Final = 0.2
 """Frames with an object pose and without joints, over those with an object pose: the same."""
@@ -185,6 +193,20 @@ class FphaDataset:
         """FPHA has no segmentation."""
         return None
 
+    def depth_view(self, sample: Sample) -> DepthView | None:
+        """Read what the depth camera saw at the same instant, (480, 640); None where the depth was not unpacked.
+
+        Raises:
+            InputError: the file is truncated or of another size.
+        """
+        sequence = facts.Sequence(*sample.recording_id.split("/"))
+        key = facts.depth_key(sequence, sample.frame_index)
+        if not self.store.exists(key):
+            return None
+        levels = read_levels(self.store, key, size_wh=facts.DEPTH_SIZE_WH)
+        depth_m = np.where(levels == 0, np.nan, levels / facts.MM_PER_M)
+        return DepthView(depth_m, np.array(facts.K_DEPTH), facts.T_world_cam())
+
     def object_model(self, name: str) -> ObjectModel | None:
         """Read the mesh of an object, metres; four objects have one."""
         return read_object_model(self.store, name, points_key=None, mesh_keys=facts.object_model_keys(name))
@@ -197,7 +219,10 @@ class FphaDataset:
             available = sorted(int(match.group(1)) for match in found if match is not None)
             if available and one.joints:
                 numbers = list(one.joints)
-                problem = numbering_problem(numbers, first=0, available=available) or range_problem(numbers, available)
+                ends_in_view = _is_in_view(one.joints[numbers[-1]])
+                problem = numbering_problem(numbers, first=0, available=available) or range_problem(
+                    numbers, available, ends_in_view=ends_in_view
+                )
                 refuse(problem, name=self.store.url(one.key))
 
 
@@ -228,16 +253,18 @@ def _read_split(store: Store) -> dict[facts.Split, tuple[facts.Sequence, ...]]:
         raise ContractError(describe(what=what, expected=expected, found=str(error), fix=fix)) from error
 
 
-def range_problem(numbers: Sequence[int], available: Sequence[int]) -> Problem | None:
+def range_problem(numbers: Sequence[int], available: Sequence[int], *, ends_in_view: bool = False) -> Problem | None:
     """Ask whether annotated frames end where the images do.
 
     Args:
         numbers: of annotated frames, growing.
         available: of images, growing.
+        ends_in_view: whether the last annotated hand is inside its image, so that nothing explains why none follows.
 
     Returns:
         A problem where numbers go beyond the last image, as they do when they are one too high, or where images go on
-        long after the last number, as they do when lines were cut off.
+        long after the last number, as they do when lines were cut off. One or two frames less are no problem: they
+        may be missing, so numbers that are one too low are found by depth and by object poses, not by their range.
     """
     if numbers[-1] > available[-1]:
         beyond = sum(number > available[-1] for number in numbers)
@@ -245,10 +272,21 @@ def range_problem(numbers: Sequence[int], available: Sequence[int]) -> Problem |
         measured = f"{beyond} of {len(numbers)} beyond it, up to {numbers[-1]}"
         return Problem("frame numbers", f"none beyond the last image, {available[-1]}", measured, looks_like)
     tail = sum(number > numbers[-1] for number in available)
-    if tail > MAX_TAIL_SHARE * len(available):
+    is_long = tail >= MIN_TAIL_IN_VIEW and tail > MAX_TAIL_SHARE_IN_VIEW * len(available)
+    if tail > MAX_TAIL_SHARE * len(available) or (ends_in_view and is_long):
         measured = f"{tail} of {len(available)} images after the last line, frame {numbers[-1]}"
-        return Problem("frame numbers", "lines to the end of the sequence", measured, "a file that was cut off")
+        looks_like = "a file that was cut off (without the file its sequence is left out)"
+        return Problem("frame numbers", "lines to the end of the sequence", measured, looks_like)
     return None
+
+
+def _is_in_view(row: FloatArray) -> bool:
+    """Tell whether a line's joints lie in the image, most of them."""
+    joints = facts.joints_from_file(row)
+    if not np.all(np.isfinite(joints)) or np.any(joints[:, 2] <= 0.0):
+        return False
+    pixels = project_points(joints, facts.intrinsics())
+    return bool(np.mean(np.all((pixels >= 0.0) & (pixels < facts.IMAGE_SIZE_WH), axis=-1)) >= MIN_SHARE_IN_VIEW)
 
 
 def _refuse_unlike_numbers(store: Store, files: SequenceFiles) -> None:

@@ -7,9 +7,10 @@ file before does. Only places where the choice is clear have a vote, and it take
 hides part of a hand (an object, the border, a coarse mask, a forearm in the mask) costs every candidate alike, and a
 hand that does not move has no vote.
 
-Not found, because nothing tells it: labels of sets without masks or depth (FPHA); images that moved while labels and
-masks stayed together (DexYCB keeps both in one file, so only its depth can tell); hands that hardly move from file to
-file; fewer than :data:`MIN_VOTES` places at which anything moves; an error that only a part of the set has.
+Not found, because nothing tells it: labels of sets of which neither masks nor depth were unpacked; images that moved
+while labels and masks stayed together (DexYCB keeps both in one file, so only its depth can tell); hands that hardly
+move from file to file; fewer than :data:`MIN_VOTES` places at which anything moves, or fewer than :data:`MIN_SOURCES`
+sequences; an error that only a part of the set has. Depth of a sensor misses a shift by one file now and then.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,9 +23,10 @@ from numpy.typing import NDArray
 
 from hoiray.datasets.conventions import Problem
 from hoiray.datasets.iterate import spread_indices
-from hoiray.datasets.sample import AnnotatedDataset, FloatArray, Sample
+from hoiray.datasets.sample import AnnotatedDataset, DepthView, FloatArray, Sample
 from hoiray.errors import InputError
 from hoiray.geometry.cameras import project_points
+from hoiray.geometry.transforms import transform_points
 from hoiray.hand.joints import BONES, FINGER_JOINTS, FINGERS, WRIST
 
 NUM_PLACES: Final = 64
@@ -392,16 +394,27 @@ def _control_points_px(sample: Sample) -> FloatArray | None:
 
 
 def _fit_to_depth(dataset: AnnotatedDataset, sample: Sample) -> Fit | None:
-    read_depth: Callable[[Sample], NDArray[np.floating]] | None = getattr(dataset, "depth_m", None)
-    if read_depth is None:
+    view = _depth_view(dataset, sample)
+    if view is None:
         return None
-    depth_m = read_depth(sample)
 
     def fit(other: Sample) -> float:
         drawn = _joints(other)
-        return float("nan") if drawn is None else depth_agreement(*drawn, depth_m)
+        if drawn is None:
+            return float("nan")
+        joints_3d = transform_points(view.T_depth_cam, drawn[0])
+        return depth_agreement(joints_3d, view.K, view.depth_m) if joints_3d[:, 2].min() > 0.0 else float("nan")
 
     return fit
+
+
+def _depth_view(dataset: AnnotatedDataset, sample: Sample) -> DepthView | None:
+    """Read depth where the reader of the format offers it: of a camera of its own, or in the sample's camera."""
+    read_view: Callable[[Sample], DepthView | None] | None = getattr(dataset, "depth_view", None)
+    if read_view is not None:
+        return read_view(sample)
+    read_depth: Callable[[Sample], NDArray[np.floating]] | None = getattr(dataset, "depth_m", None)
+    return None if read_depth is None or sample.K is None else DepthView(read_depth(sample), sample.K, np.eye(4))
 
 
 CLUES: Final = (

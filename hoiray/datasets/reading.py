@@ -33,9 +33,10 @@ def read_through(dataset: AnnotatedDataset, entries: Iterable[Sample | DeadLette
 def _read_files(dataset: AnnotatedDataset, sample: Sample) -> Iterator[DeadLetter]:
     yield from _try("read image", sample.sample_id, dataset.image, sample)
     yield from _try("read masks", sample.sample_id, dataset.masks, sample)
-    depth = getattr(dataset, "depth_m", None)  # HO-3D and DexYCB have it; the protocol does not ask for it
-    if depth is not None:
-        yield from _try("read depth", sample.sample_id, depth, sample)
+    for reader in ("depth_m", "depth_view"):  # HO-3D, DexYCB; FPHA: the protocol does not ask for them
+        depth = getattr(dataset, reader, None)
+        if depth is not None:
+            yield from _try("read depth", sample.sample_id, depth, sample)
 
 
 def _try(stage: str, key: str, read: Any, argument: object) -> Iterator[DeadLetter]:  # noqa: ANN401 - any of the readers

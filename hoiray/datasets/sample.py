@@ -125,6 +125,21 @@ class ObjectModel:
     faces: NDArray[np.integer] | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class DepthView:
+    """What a depth camera saw at a sample's instant.
+
+    Attributes:
+        depth_m: (H, W) metres along its own z, NaN where it saw nothing.
+        K: (3, 3) px, its own.
+        T_depth_cam: (4, 4) the sample's camera coordinates to its own.
+    """
+
+    depth_m: NDArray[np.floating]
+    K: FloatArray
+    T_depth_cam: FloatArray
+
+
 class AnnotatedDataset(Protocol):
     """A data set that has been opened: its layout, counts, axes, units and joint order were checked."""
 

@@ -238,6 +238,40 @@ def test_a_skeleton_that_does_not_fit_its_images_is_refused(
         FphaDataset.open(str(tmp_path))
 
 
+def test_a_skeleton_cut_by_less_than_half_is_refused_where_the_hand_was_in_view(tmp_path: Path) -> None:
+    _with_images(tmp_path, list(range(11)))
+    with pytest.raises(ContractError, match=r"skeleton\.txt, frame numbers: .*3 of 11 images after the last line"):
+        FphaDataset.open(str(tmp_path))
+    leaving = truth().joints + np.array([0.4, 0.0, 0.0]) * np.linspace(0, 1, len(FRAMES))[:, None, None]
+    path = tmp_path / "Hand_pose_annotation_v1/Subject_1/pour_juice_bottle/1/skeleton.txt"
+    files.put(path, skeleton(joints=leaving))
+    assert len(FphaDataset.open(str(tmp_path))) == len(FRAMES) + 1
+    files.put(path, skeleton())
+    _with_images(tmp_path, list(range(10)))
+    assert len(FphaDataset.open(str(tmp_path))) == len(FRAMES) + 1, "two frames may be missing"
+
+
+def test_depth_is_that_of_a_camera_of_its_own(tmp_path: Path) -> None:
+    dataset = FphaDataset.open(str(write(tmp_path)))
+    sample = dataset.sample(3)
+    assert dataset.depth_view(sample) is None
+    levels = np.zeros((480, 640), dtype=np.uint16)
+    levels[100, 200] = 512
+    key = "Video_files/Subject_1/pour_juice_bottle/1/depth/depth_0005.png"
+    files.put_image(tmp_path / key, levels)
+    view = dataset.depth_view(sample)
+    assert view is not None
+    assert view.depth_m[100, 200] == pytest.approx(0.512)
+    assert np.isnan(view.depth_m[0, 0])
+    in_colour = E @ np.array([10.0, 20.0, 500.0, 1.0])
+    np.testing.assert_allclose(
+        view.T_depth_cam[:3, :3] @ in_colour[:3] / 1000 + view.T_depth_cam[:3, 3], [0.01, 0.02, 0.5]
+    )
+    files.put(tmp_path / key, b"")
+    with pytest.raises(InputError, match=r"depth_0005\.png"):
+        dataset.depth_view(sample)
+
+
 @pytest.mark.parametrize(
     ("posed", "message"),
     [

@@ -47,6 +47,11 @@ T_CAM_WORLD_MM: Final = (
 )
 """Colour camera from "world" (the depth camera); the last column in millimetres."""
 
+K_DEPTH: Final = ((475.065948, 0.0, 315.944855), (0.0, 475.065857, 245.287079), (0.0, 0.0, 1.0))
+"""Intrinsics of the depth camera, px, from the `hand_pose_action` toolkit's README; its axes are "world"."""
+
+DEPTH_SIZE_WH: Final = (640, 480)
+
 SPLIT_KEY: Final = "data_split_action_recognition.txt"
 VIDEO_FOLDER: Final = "Video_files"
 HAND_FOLDERS: Final = ("Hand_pose_annotation_v1", "Hand_pose_annotation_v1_1")

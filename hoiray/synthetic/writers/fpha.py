@@ -41,10 +41,6 @@ ACTION_VERBS: Final = {"juice_bottle": "pour", "liquid_soap": "pour", "milk": "o
 
 OTHER_VERB: Final = "use"
 
-K_DEPTH: Final = ((475.065948, 0.0, 315.944855), (0.0, 475.065857, 245.287079), (0.0, 0.0, 1.0))
-"""Intrinsics of the depth camera, px, from the `hand_pose_action` toolkit's README."""
-
-DEPTH_SIZE_WH: Final = (640, 480)
 MISSING_SHARE: Final = 0.03
 """Share of frames without a line; the published files have such holes too."""
 
@@ -137,8 +133,8 @@ def depth_image(shot: Shot) -> NDArray[np.uint16]:
     parts = [(hand.vertices, truth_model().faces(is_right=hand.view.is_right).numpy()) for hand in shot.hands]
     parts += [(transform_points(t.view.T_cam_obj, t.mesh.vertices), t.mesh.faces) for t in shot.objects]
     vertices, faces, _ = concatenate_meshes(parts)
-    width, height = DEPTH_SIZE_WH
-    fragments = rasterise(transform_points(T_depth_cam, vertices), faces, np.array(K_DEPTH), (height, width))
+    width, height = facts.DEPTH_SIZE_WH
+    fragments = rasterise(transform_points(T_depth_cam, vertices), faces, np.array(facts.K_DEPTH), (height, width))
     depth_mm = np.where(fragments.covered, fragments.depth_m * facts.MM_PER_M, 0.0)
     return np.rint(np.minimum(depth_mm, np.iinfo(np.uint16).max)).astype(np.uint16)
 

@@ -85,7 +85,7 @@ def test_depth_is_that_of_the_depth_camera(written: tuple[str, list[list[Shot]]]
     assert depth.shape == (480, 640)
     assert depth.dtype == np.uint16
     vertices = transform_points(invert_transform(facts.T_cam_world()), written[1][0][1].hands[0].vertices)
-    pixels = np.rint(project_points(vertices, np.array(fpha.K_DEPTH))).astype(int)
+    pixels = np.rint(project_points(vertices, np.array(facts.K_DEPTH))).astype(int)
     found = depth[pixels[:, 1], pixels[:, 0]] / 1000
     # the near side of the hand is seen, the far side is behind it by the thickness of the hand
     assert np.mean(np.abs(found - vertices[:, 2]) < 0.004) > 0.3
