@@ -32,7 +32,8 @@ class RayHead:
         program, *arguments = map(str, command)
         return subprocess.run(
             [str(BIN / program), *arguments],
-            cwd=TESTS.parent, env=dict(self.environment), capture_output=True, text=True, timeout=timeout_s, check=False,
+            cwd=TESTS.parent, env=dict(self.environment), capture_output=True, text=True, timeout=timeout_s,
+            check=False,
         )  # fmt: skip
 
 

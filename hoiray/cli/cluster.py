@@ -25,6 +25,9 @@ EXIT_FINDINGS: Final = 1
 
 KINDS: Final = ("rayjob", "raycluster", "launcher")
 
+_ON_LAPTOPS: Final = ("RAY_AUTH_MODE", "RAY_idle_worker_killing_time_threshold_ms")
+"""Settings of a Ray started here that no cluster gets: it is not open to all, and gives the memory of workers back."""
+
 _MIN_WIDTH: Final = 100
 """Of the tables where the output is no terminal, in characters."""
 
@@ -184,9 +187,11 @@ def _documents(cluster: ClusterConfig, request: RenderRequest) -> list[Manifest]
             num_retries=request.num_retries,
         )
         return ray_job(cluster, deployment, job)
-    if request.run is not None:
-        fix = "Leave it out; a job is then submitted with `hoiray submit`. Or render --kind rayjob."
-        raise ConfigError(describe(what=f"--kind {request.kind}", expected="no --run", found=str(request.run), fix=fix))
+    for option, value in (("--run", request.run), ("--working-dir", request.working_dir)):
+        if value is not None:
+            fix = "Leave it out; jobs are then submitted with `hoiray submit`. Or render --kind rayjob."
+            what = f"--kind {request.kind}"
+            raise ConfigError(describe(what=what, expected=f"no {option}", found=str(value), fix=fix))
     if request.kind == "raycluster":
         return ray_cluster(cluster, deployment)
     return launcher_cluster(cluster, deployment, _amazon(request))
@@ -200,8 +205,7 @@ def _deployment(request: RenderRequest) -> Deployment:
         raise ConfigError(describe(what=f"--kind {request.kind}", expected=expected, found="none", fix=fix))
     from hoiray.engine.session import QUIET, WORKER_ENVIRONMENT
 
-    # how to show who one is belongs to the deployment, not to a Ray on a laptop
-    ours = {name: value for name, value in {**QUIET, **WORKER_ENVIRONMENT}.items() if name != "RAY_AUTH_MODE"}
+    ours = {name: value for name, value in {**QUIET, **WORKER_ENVIRONMENT}.items() if name not in _ON_LAPTOPS}
     return Deployment(
         name=request.name or f"hoiray-{request.scaling.stem.lower().replace('_', '-')}",
         image=request.image,
@@ -249,6 +253,11 @@ def _remote_working_dir(uri: str | None) -> str | None:
 
 
 def _amazon(request: RenderRequest) -> Amazon:
+    if request.secrets:
+        fix = "Give the machines a role with --instance-profile NAME instead."
+        expected = "no --secret: the launcher knows no Kubernetes secrets"
+        found = ", ".join(request.secrets)
+        raise ConfigError(describe(what="--kind launcher", expected=expected, found=found, fix=fix))
     if request.region is None:
         fix = "Name Amazon's region, e.g. --region eu-central-1."
         raise ConfigError(describe(what="--kind launcher", expected="--region", found="none", fix=fix))

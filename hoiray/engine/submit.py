@@ -138,16 +138,16 @@ class JobServer:
         Raises:
             ConfigError: the job server cannot be reached any more; the job may still run.
         """
-        written = 0
+        log = _Log(write)
         lost_since_s: float | None = None
         while True:
             try:
-                written += asyncio.run(self._tail(name, written, write))
+                asyncio.run(self._tail(name, log))
                 ending = self._ending(name)
                 lost_since_s = None
                 if ending is not None:
                     # what came between the last piece and the end
-                    write(self._client.get_job_logs(name)[written:])
+                    log.take(0, self._client.get_job_logs(name))
                     return ending
             except (OSError, RuntimeError) as error:
                 lost_since_s = time.monotonic() if lost_since_s is None else lost_since_s
@@ -155,15 +155,11 @@ class JobServer:
                     raise _lost(self.address, name, error) from error
             time.sleep(POLL_S)
 
-    async def _tail(self, name: str, skip: int, write: Callable[[str], None]) -> int:
-        """Write what comes behind the first `skip` characters; return how many were written."""
-        seen = 0
+    async def _tail(self, name: str, log: "_Log") -> None:
+        start = 0
         async for piece in self._client.tail_job_logs(name):
-            new = piece[max(skip - seen, 0) :]
-            seen += len(piece)
-            if new:
-                write(new)
-        return max(seen - skip, 0)
+            log.take(start, piece)
+            start += len(piece)
 
     def _ending(self, name: str) -> Ending | None:
         info = self._client.get_job_info(name)
@@ -172,6 +168,21 @@ class JobServer:
             return None
         exit_status = {"SUCCEEDED": 0, "STOPPED": EXIT_STOPPED}.get(status, info.driver_exit_code or 1)
         return Ending(status, exit_status, redacted(info.message or ""))
+
+
+class _Log:
+    """Writes a log once, though every connection tells it from the beginning."""
+
+    def __init__(self, write: Callable[[str], None]) -> None:
+        self._write = write
+        self._written = 0
+
+    def take(self, start: int, piece: str) -> None:
+        """Write what of a piece is new; it begins at character `start` of the log."""
+        new = piece[max(self._written - start, 0) :]
+        if new:
+            self._write(new)
+            self._written = start + len(piece)
 
 
 def next_id(request: JobRequest, known: Mapping[str, str]) -> str:

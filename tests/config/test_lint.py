@@ -210,3 +210,95 @@ def test_the_nodes_of_a_running_cluster_are_checked_instead_of_the_planned() -> 
 
 def test_a_finding_reads_as_one_line() -> None:
     assert str(Finding("error", "pools.judge.max", "too few")) == "error: pools.judge.max: too few"
+
+
+def test_gpus_and_memory_of_the_smallest_cluster_are_compared_too() -> None:
+    text = TWO_GROUPS.replace("min: 2, max: 2}\npools", "min: 1, max: 2}\npools")
+    findings = lint_cluster(cluster_of(text, "pools.predict.min=3", "pools.predict.initial=4"))
+    assert [(it.level, it.field) for it in findings] == [("warning", "workers")]
+    assert "has 2 GPUs, the smallest pools want predict 3 x 1 = 3" in findings[0].message
+    # 5.6 GiB on the head, 22.4 on each of three nodes
+    findings = lint_cluster(
+        cluster_of(text, "pools.predict.initial=4", "pools.judge.min=2", "pools.judge.memory_gib=22")
+    )
+    assert findings == []
+    many = ["pools.predict.initial=4", "pools.judge.min=4", "pools.judge.max=4", "pools.judge.memory_gib=20"]
+    assert "has 72.8 GiB, the smallest pools want judge 4 x 20 = 80" in only(text, *many).message
+
+
+def test_gpus_that_nothing_can_use_are_warned_of() -> None:
+    finding = only(TWO_GROUPS, "pools.predict.max=3")
+    assert (finding.level, finding.field) == ("warning", "pools.predict.max")
+    assert finding.message.startswith("4 GPUs at most, but the pools take 3 of them and the training 0")
+    assert found(TWO_GROUPS, "pools.predict.max=3", "train.num_workers=4", "train.num_gpus=1") == []
+    # half a GPU left over cannot be paid for by itself
+    assert found(TWO_GROUPS, "pools.predict.max=7", "pools.predict.num_gpus=0.5") == []
+
+
+def test_a_head_too_small_for_rays_own_services_is_warned_of() -> None:
+    assert found(TWO_GROUPS, "head.memory_gib=3") == []
+    finding = only(TWO_GROUPS, "head.memory_gib=2.8")
+    assert (finding.level, finding.field) == ("warning", "head.memory_gib")
+    assert "1.96 GiB outside the object store" in finding.message
+    # a single machine is somebody's laptop: the actors' own rules hold there
+    assert found(ONE_NODE, "head.memory_gib=3") == []
+
+
+def test_a_training_on_spot_machines_may_lose_some() -> None:
+    spot = "workers.gpu.spot=true"
+    assert found(TWO_GROUPS, spot) == []
+    assert found(TWO_GROUPS, "train.max_failures=0") == []
+    finding = only(TWO_GROUPS, spot, "train.max_failures=0")
+    assert (finding.level, finding.field) == ("error", "train.max_failures")
+    assert "the nodes of gpu may be taken back" in finding.message
+
+
+def test_a_run_on_spot_machines_waits_for_new_ones() -> None:
+    spot = "workers.gpu.spot=true"
+    assert found(TWO_GROUPS, spot, "retries.no_progress_s=900") == []
+    assert found(TWO_GROUPS, "retries.no_progress_s=899") == []
+    assert found(TWO_GROUPS, spot, "retries.no_progress_s=899") == [("warning", "retries.no_progress_s")]
+
+
+def test_the_watchdog_is_more_patient_than_the_slowest_video() -> None:
+    assert found(ONE_NODE, "retries.no_progress_s=601") == []
+    finding = only(ONE_NODE, "retries.no_progress_s=600")
+    assert (finding.level, finding.field) == ("error", "retries.no_progress_s")
+    assert "one video may take 600 s (pools.decode.max_video_s)" in finding.message
+    assert found(ONE_NODE, "retries.no_progress_s=600", "pools.decode.max_video_s=599") == []
+
+
+def test_a_task_larger_than_any_node_is_refused() -> None:
+    assert ("error", "task_cpus") not in found(TWO_GROUPS, "task_cpus=8")
+    assert ("error", "task_cpus") in found(TWO_GROUPS, "task_cpus=8.5")
+
+
+def test_cpus_that_are_free_in_sum_only_are_warned_of() -> None:
+    # three nodes of 2 CPUs and actors of 1.5 on each: 1.5 CPUs are free, half a CPU a node, and no read fits
+    text = """\
+head: {num_cpus: 2, memory_gib: 8}
+workers: {cpu: {num_cpus: 2, memory_gib: 8, min: 5, max: 5}}
+pools:
+  decode: {num_cpus: 0}
+  predict: {num_cpus: 1.5, min: 4, max: 4}
+  measure: {num_cpus: 0}
+  judge: {num_cpus: 0}
+"""
+    assert found(text) == []
+    finding = only(text, "pools.predict.num_cpus=1.6")
+    assert (finding.level, finding.field) == ("warning", "pools")
+    assert "actors of 6.4 CPUs can be spread over 6 nodes so that none has the 1 CPUs of a task free" in finding.message
+    assert finding.message.endswith("keep to 6")
+
+
+def test_ray_gives_parts_of_one_gpu_or_whole_ones() -> None:
+    assert ("error", "pools.predict.num_gpus") in found(TWO_GROUPS, "pools.predict.num_gpus=1.5", "pools.predict.max=2")
+    assert found(TWO_GROUPS, "pools.predict.num_gpus=2", "pools.predict.max=2") == []
+
+
+def test_workers_of_a_training_must_fit_node_by_node() -> None:
+    # 22 CPUs of workers in 26, but a node of 8 holds one worker of 5.5, and one of 4 or 2 none
+    finding = only(TWO_GROUPS, "train.num_workers=4", "train.num_cpus=5.5")
+    assert (finding.level, finding.field) == ("error", "train.num_workers")
+    assert "4 workers of 5.5 CPUs, 0 GPUs and 0 GiB, but the nodes hold only 2" in finding.message
+    assert found(TWO_GROUPS, "train.num_workers=2", "train.num_cpus=5.5") == []

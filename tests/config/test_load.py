@@ -27,7 +27,7 @@ def test_the_example_run_file_is_sound() -> None:
     assert run.ensemble.num_views == 8
 
 
-@pytest.mark.parametrize("name", ["laptop", "gpu-spot"])
+@pytest.mark.parametrize("name", ["laptop", "gpu-spot", "million"])
 def test_the_example_cluster_files_are_sound(name: str) -> None:
     assert lint_cluster(load_cluster(ROOT / f"cluster/{name}.yaml")) == []
 
