@@ -212,7 +212,7 @@ class FphaDataset:
         return read_object_model(self.store, name, points_key=None, mesh_keys=facts.object_model_keys(name))
 
     def _check_numbers(self) -> None:
-        """Compare the numbers of each skeleton with those of its images, where there are any."""
+        """Compare the numbers of skeletons and object poses with those of the images, where there are any."""
         for one in self.files:
             folder = facts.image_key(one.sequence, 0).rpartition("/")[0]
             found = (_IMAGE_NUMBER.fullmatch(image.rpartition("/")[2]) for image in self.store.list(folder))
@@ -224,6 +224,16 @@ class FphaDataset:
                     numbers, available, ends_in_view=ends_in_view
                 )
                 refuse(problem, name=self.store.url(one.key))
+            if one.pose_key is not None:
+                beyond = [number for number in one.poses if available and number > available[-1]]
+                problem = numbering_problem(list(one.poses), first=0)
+                if beyond and problem is None:
+                    expected, measured = (
+                        f"none beyond the last image, {available[-1]}",
+                        f"{len(beyond)}, up to {max(beyond)}",
+                    )
+                    problem = Problem("frame numbers", expected, measured, "object poses of another recording")
+                refuse(problem, name=self.store.url(one.pose_key))
 
 
 def _read_files(store: Store, sequences: Sequence[facts.Sequence]) -> tuple[tuple[SequenceFiles, ...], tuple[str, ...]]:
@@ -320,7 +330,8 @@ def read_rows(store: Store, key: str, num_values: int) -> dict[int, FloatArray]:
 
     Raises:
         InputError: the file is missing.
-        ContractError: a line has another number of values, no whole frame number, or one that occurred before.
+        ContractError: there are no lines, or one has another number of values, no whole frame number, or one that
+            occurred before.
     """
     rows: dict[int, FloatArray] = {}
     for line_number, line in enumerate(store.read(key).decode("ascii", errors="replace").splitlines(), start=1):
@@ -338,6 +349,9 @@ def read_rows(store: Store, key: str, num_values: int) -> dict[int, FloatArray]:
             found = f"frame {number} and {len(values)} numbers"
             raise ContractError(describe(what=what, expected=expected, found=found, fix=fix))
         rows[number] = values
+    if not rows:
+        expected, fix = f"lines of a frame number and {num_values} numbers", "Restore the file, or leave it out."
+        raise ContractError(describe(what=store.url(key), expected=expected, found="an empty file", fix=fix))
     return rows
 
 

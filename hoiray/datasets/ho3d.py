@@ -93,6 +93,10 @@ class Ho3dDataset:
         require_split(split, facts.SPLITS, name="HO-3D")
         store = Store.open(uri)
         frames = read_frame_list(store, facts.list_key(split))
+        if not frames:
+            fix = "Use the published list."
+            what, expected = store.url(facts.list_key(split)), "lines such as ABF10/0042"
+            raise ContractError(describe(what=what, expected=expected, found="none", fix=fix))
         found = _version_of(store, split, frames) if version is None else facts.VERSIONS[version]
         joints, vertices = None, None
         if split == "evaluation":
@@ -238,7 +242,7 @@ def read_segmentation(
     image = read_rgb(store, key)
     width, height = facts.IMAGE_SIZE_WH
     factor = height // image.shape[0]
-    if factor < 1 or image.shape[:2] != (height // factor, width // factor):
+    if factor not in (1, 2) or image.shape[:2] != (height // factor, width // factor):
         expected, found = f"{width} x {height} px or half of it", f"{image.shape[1]} x {image.shape[0]} px"
         raise InputError(describe(what=store.url(key), expected=expected, found=found, fix="Use the published maps."))
     return facts.decode_segmentation(np.kron(image, np.ones((factor, factor, 1), dtype=np.uint8)))
@@ -249,7 +253,7 @@ def _version_of(store: Store, split: facts.Split, frames: tuple[tuple[str, str],
         for version in facts.VERSIONS.values():
             if store.exists(facts.image_key(version.name, split, sequence, frame)):
                 return version
-    looked_for = " or ".join(facts.image_key(name, split, *frames[0]) for name in facts.VERSIONS) if frames else "none"
+    looked_for = " or ".join(facts.image_key(name, split, *frames[0]) for name in facts.VERSIONS)
     fix = "Unpack the images, or name the version."
     what = f"HO-3D at {store.uri}"
     raise ContractError(describe(what=what, expected=f"images such as {looked_for}", found="neither", fix=fix))

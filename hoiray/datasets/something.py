@@ -21,15 +21,15 @@ from hoiray.datasets.iterate import spread_indices
 from hoiray.datasets.json_files import iterate_items, read_json, read_range
 from hoiray.datasets.opening import require_split
 from hoiray.datasets.sample import HandAnnotation, Masks, ObjectAnnotation, ObjectModel, Sample
-from hoiray.datasets.video_frames import Decoder, VideoFacts, read_frames, video_facts
+from hoiray.datasets.video_frames import read_frames, video_facts
 from hoiray.datasets.videos import VideoRecord
 from hoiray.errors import ContractError, InputError, describe
+from hoiray.io.decoding.choose import Decoder
+from hoiray.io.decoding.container import ContainerFacts
+from hoiray.io.decoding.sampling import sampled_sources
 from hoiray.io.store import Store
 
 NUM_VIDEOS_CHECKED: Final = 4
-MAX_RATE_ERROR: Final = 0.01
-"""Videos within this share of 12 frames a second are taken frame by frame; others by time."""
-
 MAX_OUTSIDE_SHARE: Final = 0.1
 """Of the video's side: published boxes reach its border and, by rounding, a hair beyond it."""
 
@@ -138,7 +138,7 @@ class SomethingDataset:
         entry = self.entries.get(video_id)
         return () if entry is None else _read_boxes(self.store, entry, video_id)
 
-    def frames(self, video: VideoRecord, *, decoder: Decoder = "auto") -> NDArray[np.uint8]:
+    def frames(self, video: VideoRecord, *, decoder: Decoder = "pyav") -> NDArray[np.uint8]:
         """Decode a whole video, (T, H, W, 3) RGB.
 
         Raises:
@@ -165,7 +165,7 @@ class SomethingDataset:
         found = video_facts(self.store, sample.image_key)
         entry = self.entries[sample.recording_id]
         _require_inside(sample, found, f"{self.store.url(entry.key)}, video {sample.recording_id}")
-        index = decoded_index(found, sample.frame_index + 1)
+        index = _require_frame(found, sample.frame_index + 1, self.store.url(sample.image_key))
         return np.asarray(read_frames(self.store, sample.image_key, [index])[0])
 
     def masks(self, sample: Sample) -> Masks | None:  # noqa: ARG002 - the protocol's signature
@@ -199,10 +199,7 @@ class SomethingDataset:
             where = f"{self.store.url(self.entries[video.video_id].key)}, video {video.video_id}"
             _require_inside(frame_sample(frame), found, where)
         for frame in frames[-1:]:
-            if decoded_index(found, frame.frame_number) >= found.num_frames:
-                expected, number = f"at least {frame.frame_number} frames, as annotated", f"{found.num_frames}"
-                what = self.store.url(video.key)
-                raise InputError(describe(what=what, expected=expected, found=number, fix=_FIX))
+            _require_frame(found, frame.frame_number, self.store.url(video.key))
 
 
 def frame_sample(frame: FrameBoxes) -> Sample:
@@ -220,29 +217,36 @@ def frame_sample(frame: FrameBoxes) -> Sample:
     )
 
 
-def _require_inside(sample: Sample, video: VideoFacts, name: str) -> None:
+def _require_inside(sample: Sample, video: ContainerFacts, name: str) -> None:
     """Refuse boxes that reach far out of the video, as those of another size of it do."""
-    size = np.array([video.width, video.height, video.width, video.height], dtype=np.float64)
+    size = np.array([video.width_px, video.height_px, video.width_px, video.height_px], dtype=np.float64)
     for box in [*(hand.bbox_xyxy for hand in sample.hands), *(one.bbox_xyxy for one in sample.objects)]:
         if box is None or np.all((box >= -MAX_OUTSIDE_SHARE * size) & (box <= (1.0 + MAX_OUTSIDE_SHARE) * size)):
             continue
-        expected = f"boxes in the {video.width} x {video.height} px of {sample.image_key}"
+        expected = f"boxes in the {video.width_px} x {video.height_px} px of {sample.image_key}"
         found, fix = f"{np.round(box, 1).tolist()}", "The boxes may be of the video in another size. " + _FIX
         what = f"{name}, frame {sample.frame_index + 1}"
         raise InputError(describe(what=what, expected=expected, found=found, fix=fix))
 
 
-def decoded_index(video: VideoFacts, frame_number: int) -> int:
+def _require_frame(video: ContainerFacts, frame_number: int, name: str) -> int:
+    """Return the decoded frame of a number that annotations name, or raise an InputError that names the video."""
+    index = decoded_index(video, frame_number)
+    if index < video.num_frames:
+        return index
+    expected, found = f"at least {frame_number} frames, as annotated", f"{video.num_frames}"
+    raise InputError(describe(what=name, expected=expected, found=found, fix=_FIX))
+
+
+def decoded_index(video: ContainerFacts, frame_number: int) -> int:
     """Return which decoded frame an annotated frame number names.
 
-    The numbered frames were made at 12 a second. In a video of that rate number n is frame n - 1; in any other the
-    frame nearest in time. May lie behind the last frame: then the number names nothing in this file.
+    The numbered frames were written by `ffmpeg -r 12`, whose rule :mod:`hoiray.io.decoding.sampling` restates: in a
+    video of that rate number n is frame n - 1, in any other it may be shown twice or left out. `num_frames` where the
+    number lies behind the last frame: then it names nothing in this file.
     """
-    rate = video.frames_per_second
-    if np.isnan(rate) or abs(rate / facts.FRAMES_PER_SECOND - 1.0) <= MAX_RATE_ERROR:
-        return frame_number - 1
-    time_s = (frame_number - 1) / facts.FRAMES_PER_SECOND
-    return video.index_at(time_s) if time_s <= video.times_s[-1] + 0.5 / rate else video.num_frames
+    sources = sampled_sources(video.timeline, facts.FRAMES_PER_SECOND)
+    return int(sources[frame_number - 1]) if frame_number <= len(sources) else video.num_frames
 
 
 def read_videos(store: Store, split: facts.Split) -> tuple[VideoRecord, ...]:

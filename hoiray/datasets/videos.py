@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from hoiray.datasets.opening import require_split
 from hoiray.datasets.sample import Masks, ObjectModel, Sample
-from hoiray.datasets.video_frames import Decoder, read_frames
+from hoiray.datasets.video_frames import read_frames
 from hoiray.errors import ContractError, describe
+from hoiray.io.decoding.choose import Decoder
 from hoiray.io.store import Store
 
 VIDEO_SUFFIXES: Final = (".mp4", ".webm", ".mkv", ".avi", ".mov")
@@ -90,7 +91,7 @@ class VideoFolder:
             K=None,
         )
 
-    def frames(self, video: VideoRecord, *, decoder: Decoder = "auto") -> NDArray[np.uint8]:
+    def frames(self, video: VideoRecord, *, decoder: Decoder = "pyav") -> NDArray[np.uint8]:
         """Decode a whole video, (T, H, W, 3) RGB.
 
         Raises:

@@ -384,7 +384,7 @@ def test_a_list_that_is_none_is_refused(tmp_path: Path) -> None:
     for lines, message in (
         (["ABF10/0000", "nonsense"], r"train\.txt, line 2: expected SEQUENCE/0000, found 'nonsense'"),
         (["ABF10/0000", "ABF10/0000"], "ABF10/0000 more than once"),
-        ([], "neither"),
+        ([], r"train\.txt: expected lines such as ABF10/0042, found none"),
     ):
         files.put(tmp_path / "train.txt", "\n".join(lines))
         with pytest.raises(ContractError, match=message):

@@ -12,7 +12,7 @@ from s3_server import S3Server
 from hoiray.datasets.iterate import iterate
 from hoiray.datasets.sample import DeadLetter
 from hoiray.datasets.something import SomethingDataset, decoded_index, index_boxes, parse_boxes
-from hoiray.datasets.video_frames import VideoFacts
+from hoiray.datasets.video_frames import video_facts
 from hoiray.errors import ContractError, InputError
 from hoiray.io.store import Store
 
@@ -191,7 +191,7 @@ def test_boxes_beyond_the_videos_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ContractError, match=r"2 of 2 that do not.*8\.webm: expected at least 99 frames.*found 14"):
         SomethingDataset.open(store.uri)
     dataset = SomethingDataset.open(store.uri, check=False)
-    with pytest.raises(InputError, match=r"7\.webm: expected a frame of index 39, found 14"):
+    with pytest.raises(InputError, match=r"7\.webm: expected at least 40 frames, as annotated, found 14"):
         dataset.image(dataset.sample(2))
 
 
@@ -269,9 +269,12 @@ def test_boxes_far_outside_the_video_are_named(tmp_path: Path) -> None:
         SomethingDataset.open(store.uri)
 
 
-def test_numbers_of_videos_of_another_rate_are_taken_by_time() -> None:
-    at_24 = VideoFacts(4, 4, np.arange(48) / 24.0, has_hidden_start=False)
-    assert [decoded_index(at_24, number) for number in (1, 2, 13)] == [0, 2, 24]
-    assert decoded_index(at_24, 26) == 48
-    at_12 = VideoFacts(4, 4, np.arange(24) / 11.95, has_hidden_start=False)
-    assert [decoded_index(at_12, number) for number in (1, 13, 24, 25)] == [0, 12, 23, 24]
+@pytest.mark.parametrize(("rate", "indices"), [(12, list(range(NUM_FRAMES))), (24, [0, 1, 2, 3, 5, 7, 9, 11, 13])])
+def test_numbers_count_at_twelve_a_second_as_ffmpeg_does_whatever_the_rate(
+    tmp_path: Path, rate: int, indices: list[int]
+) -> None:
+    store = Store.open(tmp_path)
+    store.write("a.webm", clip(rate))
+    facts = video_facts(store, "a.webm")
+    assert [decoded_index(facts, 1 + number) for number in range(len(indices))] == indices
+    assert decoded_index(facts, 1 + len(indices)) == NUM_FRAMES, "behind the end"
