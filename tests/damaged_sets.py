@@ -6,6 +6,7 @@ import os
 import pickle
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from toy_world import make_recording, slot, write_recording
 
 from hoiray.datasets.formats import fpha as fpha_facts
 from hoiray.io.store import Store
+from hoiray.synthetic.scene import Recording
 from hoiray.synthetic.writers.dexycb import DEXYCB
 from hoiray.synthetic.writers.fpha import FPHA
 from hoiray.synthetic.writers.freihand import FREIHAND
@@ -59,7 +61,7 @@ def write_sound_set(root: Path, name: str) -> None:
         options |= {"num_cameras": 4, "fps": 30.0}
     parts = []
     for index, split in enumerate(splits):
-        recording = make_recording(recording_id=f"toy-{index}", seed=1 + index, **options)
+        recording = _with_bent_fingers(make_recording(recording_id=f"toy-{index}", seed=1 + index, **options))
         place = slot(index, split, total=options["num_frames"], subject=index)
         part, _ = write_recording(layout.begin(store, recording, place), store, recording, place)
         parts.append(part)
@@ -67,6 +69,13 @@ def write_sound_set(root: Path, name: str) -> None:
     for path in sorted((root / "hoiray_truth").rglob("*"), reverse=True):
         path.rmdir() if path.is_dir() else path.unlink()
     (root / "hoiray_truth").rmdir()
+
+
+def _with_bent_fingers(recording: Recording) -> Recording:
+    """Bend the target's fingers as hands at rest have them: of flat hands nobody can tell the side."""
+    first, *others = recording.hands
+    bent = replace(first, hand_pose=first.hand_pose + 1.5 * files.arrays().hands_mean)
+    return replace(recording, hands=(bent, *others))
 
 
 def copy_set(source: Path, target: Path) -> None:
