@@ -593,7 +593,7 @@ def cluster_render(
     raise typer.Exit(render(request))
 
 
-JobArguments = Annotated[list[str], typer.Argument(metavar="-- ARGS...", help="As behind hoiray label or train.")]
+JobArguments = Annotated[list[str], typer.Argument(metavar="-- ARGUMENT", help="As behind hoiray label or train.")]
 JobAddress = Annotated[
     str | None,
     typer.Option(

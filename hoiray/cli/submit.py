@@ -38,6 +38,9 @@ MAX_PACKAGE_MIB: Final = 200
 PASSED_ON: Final = ("AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_EC2_METADATA_DISABLED")
 """Where S3 is: passed on when set. Credentials are not, unless asked for by name: Ray's job server stores them."""
 
+EXIT_WRONG_REQUEST: Final = 2
+"""Exit status of a job whose arguments or files are wrong: another attempt would end the same way."""
+
 _NUM_SHOWN: Final = 5
 _RUN_SUFFIXES: Final = (".yaml", ".yml")
 _MIB: Final = 1 << 20
@@ -121,6 +124,8 @@ def _follow(server: "JobServer", job_id: str) -> int:
     _say(f"{job_id} {ending.status.lower()} (exit status {ending.exit_status})")
     if "No module named" in ending.message or ending.exit_status == 127:
         _say("Has the cluster's Python hoiray and Ray in it? Name another with --python PATH.")
+    elif ending.exit_status == EXIT_WRONG_REQUEST:
+        _say("The log above says what is wrong with the request.")
     elif ending.status == "FAILED":
         _say("The same command goes on from what is committed, as the next attempt.")
     return ending.exit_status
@@ -187,9 +192,10 @@ def _check_folder(folder: str, excludes: Sequence[str]) -> None:
     total = sum(sizes.values())
     if total <= MAX_PACKAGE_MIB * _MIB:
         return
-    largest = sorted(sizes.items(), key=lambda item: -item[1])[:_NUM_SHOWN]
+    large = [item for item in sizes.items() if item[1] >= _MIB]
+    largest = sorted(large, key=lambda item: -item[1])[:_NUM_SHOWN]
     shown = ", ".join(f"{name} {size / _MIB:.0f} MiB" for name, size in largest)
-    fix = "Keep them here with --exclude /NAME/ (or .gitignore); data belongs on S3."
+    fix = "Keep them here with --exclude /NAME (or .gitignore); data belongs on S3."
     what = f"--working-dir {folder}"
     expected = f"at most {MAX_PACKAGE_MIB} MiB to send"
     raise ConfigError(describe(what=what, expected=expected, found=f"{total / _MIB:.0f} MiB ({shown})", fix=fix))

@@ -113,7 +113,7 @@ class JobServer:
         """
         with _explained(self.address):
             known = {job.submission_id: str(job.status.value) for job in self._client.list_jobs() if job.submission_id}
-        name = next_id(request, known)
+        name = next_id(request, known, self.address)
         runtime_env: dict[str, Any] = {"working_dir": request.working_dir, "excludes": list(request.excludes)}
         if "://" in request.working_dir:
             del runtime_env["excludes"]
@@ -185,12 +185,13 @@ class _Log:
             self._written = start + len(piece)
 
 
-def next_id(request: JobRequest, known: Mapping[str, str]) -> str:
+def next_id(request: JobRequest, known: Mapping[str, str], address: str) -> str:
     """Return the id of the next attempt at a run.
 
     Args:
         request: the run, and its attempt where that is given.
         known: status by id of every job the cluster has had.
+        address: of the job server, for messages.
 
     Raises:
         ConfigError: an earlier attempt is still running, or the given attempt has been.
@@ -207,9 +208,8 @@ def next_id(request: JobRequest, known: Mapping[str, str]) -> str:
         return name
     running = [name for name in attempts.values() if known[name] in _RUNNING]
     if running:
-        fix = (
-            f"Follow it with `ray job logs -f {running[0]}`, stop it with `ray job stop {running[0]}`, or --attempt N."
-        )
+        one = f"{running[0]} --address {redacted(address)}"
+        fix = f"Follow it with `ray job logs -f {one}`, stop it with `ray job stop {one}`, or choose --attempt N."
         found = f"{running[0]}: {known[running[0]]}"
         raise ConfigError(describe(what=what, expected="no attempt that is still running", found=found, fix=fix))
     return f"{request.run}-a{max(attempts, default=0) + 1}"

@@ -13,6 +13,8 @@ from hoiray.engine import submit
 from hoiray.engine.submit import Ending, JobRequest, JobServer, next_id, package_sizes
 from hoiray.errors import ConfigError
 
+HEAD = "http://head:8265"
+
 
 def request(attempt: int | None = None, run: str = "hoi") -> JobRequest:
     return JobRequest(run, "python -m jobs.label x", ".", attempt=attempt)
@@ -28,24 +30,24 @@ def request(attempt: int | None = None, run: str = "hoi") -> JobRequest:
     ],
 )
 def test_the_next_attempt_comes_after_those_that_have_been(known: Mapping[str, str], name: str) -> None:
-    assert next_id(request(), known) == name
+    assert next_id(request(), known, HEAD) == name
 
 
 def test_the_name_of_a_run_is_no_pattern() -> None:
-    assert next_id(request(run="a.c"), {"abc-a1": "RUNNING"}) == "a.c-a1"
+    assert next_id(request(run="a.c"), {"abc-a1": "RUNNING"}, HEAD) == "a.c-a1"
 
 
 @pytest.mark.parametrize("status", ["PENDING", "RUNNING"])
 def test_a_second_attempt_beside_a_running_one_must_be_asked_for(status: str) -> None:
     known = {"hoi-a1": "FAILED", "hoi-a2": status}
     with pytest.raises(ConfigError, match=f"no attempt that is still running, found hoi-a2: {status}"):
-        next_id(request(), known)
-    assert next_id(request(attempt=3), known) == "hoi-a3"
+        next_id(request(), known, HEAD)
+    assert next_id(request(attempt=3), known, HEAD) == "hoi-a3"
 
 
 def test_an_attempt_that_has_been_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"found hoi-a1: FAILED\. Take --attempt 5, or leave it out"):
-        next_id(request(attempt=1), {"hoi-a1": "FAILED", "hoi-a4": "FAILED"})
+        next_id(request(attempt=1), {"hoi-a1": "FAILED", "hoi-a4": "FAILED"}, HEAD)
 
 
 def test_what_is_ignored_is_not_sent(tmp_path: Path) -> None:
