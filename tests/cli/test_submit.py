@@ -25,11 +25,13 @@ from hoiray.stages.label_job import LabelJob, open_label_job
 from hoiray.stages.label_shard import Tools, label_here
 
 HERE = Path(__file__).parents[2]
+TOKEN = "0123456789abcdef0123456789abcdef"
+"""As a deployment asks for one; of nothing but these tests."""
 
 
 @pytest.fixture(scope="module")
 def head() -> Iterator[RayHead]:
-    with running_ray_head() as started:
+    with running_ray_head(token=TOKEN) as started:
         yield started
 
 
@@ -97,8 +99,6 @@ def test_a_job_that_fails_fails_the_command(head: RayHead, tmp_path: Path) -> No
 @pytest.mark.ray
 @pytest.mark.timeout(400)
 def test_a_job_is_left_alone_and_its_next_attempt_refused_while_it_runs(head: RayHead, tmp_path: Path) -> None:
-    from ray.job_submission import JobSubmissionClient
-
     sleeper = tmp_path / "sleeper"
     sleeper.write_text("#!/bin/sh\nexec sleep 300\n")
     sleeper.chmod(0o755)
@@ -112,7 +112,20 @@ def test_a_job_is_left_alone_and_its_next_attempt_refused_while_it_runs(head: Ra
     refused = head.run(*command)
     assert refused.returncode == 2
     assert "expected no attempt that is still running, found slow-a1: " in refused.stderr
-    JobSubmissionClient(head.address).stop_job("slow-a1")
+    assert head.run("ray", "job", "stop", "--no-wait", "slow-a1", "--address", head.address).returncode == 0
+
+
+@pytest.mark.ray
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("token", [None, "a wrong token of enough characters"])
+def test_a_cluster_does_not_listen_to_whoever_has_no_token(head: RayHead, token: str | None) -> None:
+    environment = {name: value for name, value in head.environment.items() if name != "RAY_AUTH_TOKEN"}
+    given = {"RAY_AUTH_MODE": "disabled"} if token is None else {"RAY_AUTH_TOKEN": token}
+    stranger = RayHead(head.address, environment | given)
+    done = stranger.run("hoiray", "submit", "label", "--address", head.address, "--", "x")
+    assert done.returncode == 2
+    assert "expected the cluster's token, found none, or another" in done.stderr
+    assert TOKEN not in done.stderr
 
 
 @pytest.mark.parametrize(

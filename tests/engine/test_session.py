@@ -1,7 +1,10 @@
+import os
+from typing import Any
+
 import pytest
 
 from hoiray.config.where import Node
-from hoiray.engine.session import GIB, _node_of, ray_session
+from hoiray.engine.session import GIB, _node_of, _start, ray_session
 from hoiray.errors import ConfigError
 
 
@@ -23,3 +26,17 @@ def test_a_cluster_that_is_not_there_is_said_so(monkeypatch: pytest.MonkeyPatch)
         ray_session("head:6379", Node(num_cpus=1, memory_gib=1)),
     ):
         pass
+
+
+def test_variables_that_a_job_was_given_do_not_contradict_those_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    monkeypatch.setenv("RAY_OVERRIDE_JOB_RUNTIME_ENV", "")
+    monkeypatch.delenv("RAY_OVERRIDE_JOB_RUNTIME_ENV")
+    monkeypatch.setenv("AWS_REGION", "here")
+    started: dict[str, Any] = {}
+    monkeypatch.setattr(ray, "init", lambda **options: started.update(options))
+    _start("auto", Node(num_cpus=1, memory_gib=1))
+    assert started["runtime_env"]["env_vars"]["AWS_REGION"] == "here"
+    # Ray refuses one name in a job's environment and in a driver's, unless told so
+    assert os.environ["RAY_OVERRIDE_JOB_RUNTIME_ENV"] == "1"
