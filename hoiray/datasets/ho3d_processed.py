@@ -13,6 +13,7 @@ from hoiray.datasets.ho3d import read_frame_list, read_segmentation
 from hoiray.datasets.image_files import read_levels, read_rgb
 from hoiray.datasets.intrinsics import require_intrinsics
 from hoiray.datasets.json_files import read_numbers
+from hoiray.datasets.list_order import list_shift
 from hoiray.datasets.meshes import read_object_model
 from hoiray.datasets.opening import check_opened, require_count, require_split
 from hoiray.datasets.pickles import finite_array
@@ -26,8 +27,11 @@ from hoiray.datasets.sample import (
     ObjectModel,
     Sample,
 )
+from hoiray.errors import ContractError, describe
 from hoiray.geometry.control_points import NUM_CONTROL_POINTS
-from hoiray.geometry.transforms import mano_opengl_to_opencv
+from hoiray.geometry.rotations import axis_angle_to_matrix
+from hoiray.geometry.transforms import mano_opengl_to_opencv, points_opengl_to_opencv
+from hoiray.hand.joints import JOINT_NAMES
 from hoiray.hand.load import HandArrays
 from hoiray.io.store import Store
 
@@ -35,6 +39,9 @@ SPLITS: Final = ("train",)
 
 UNNAMED_OBJECT: Final = "unnamed"
 """These files do not tell which object it is."""
+
+_KNUCKLES: Final = tuple(JOINT_NAMES["simple"].index(f"{finger}_mcp") for finger in ("index", "middle", "pinky"))
+_KNUCKLES_MANO: Final = tuple(JOINT_NAMES["mano"].index(JOINT_NAMES["simple"][joint]) for joint in _KNUCKLES)
 
 CONVENTIONS: Final = Conventions(
     joint_order=facts.JOINT_ORDER,
@@ -102,6 +109,7 @@ class Ho3dProcessedDataset:
         for key, values in labels.items():
             require_count(len(values), len(frames), what=store.url(key), expected_from=facts.LIST_KEY)
         right = None if hand is None else of_side(hand, is_right=True)
+        _check_entry_order(labels, right, store)
         dataset = cls(store, image_store, frames, labels, right)
         if check:
             check_opened(dataset, image_store, CONVENTIONS, hand=hand, image_size_wh=ho3d_facts.IMAGE_SIZE_WH)
@@ -187,3 +195,22 @@ class Ho3dProcessedDataset:
         # only the orientation is of the file: its translation in OpenCV axes follows from the wrist
         orient, _ = mano_opengl_to_opencv(vector[:3], np.zeros(3), root)
         return ManoParameters(global_orient=orient, hand_pose=vector[3:48], betas=betas, transl=wrist - root)
+
+
+def _check_entry_order(labels: dict[str, FloatArray], hand: HandArrays | None, store: Store) -> None:
+    """Refuse lists of joints and of poses that moved against each other: knuckles turn with the hand as one piece."""
+    if hand is None:
+        return
+    vectors, joints = labels[facts.MANO_KEY], labels[facts.JOINTS_KEY]
+    regressor = hand.J_regressor[list(_KNUCKLES_MANO)] - hand.J_regressor[0]
+    shapes = np.einsum("kv,vdb->kdb", regressor, hand.shapedirs)
+    at_rest = regressor @ hand.v_template + np.einsum("kdb,nb->nkd", shapes, vectors[:, 48:])
+    turned = np.einsum("nij,nkj->nki", axis_angle_to_matrix(vectors[:, :3]), at_rest)
+    told = points_opengl_to_opencv(turned).reshape(len(vectors), -1)
+    stored = (joints[:, list(_KNUCKLES)] - joints[:, :1]).reshape(len(joints), -1)
+    shift = list_shift(told, stored)
+    if shift:
+        number = f"{abs(shift)} file{'' if abs(shift) == 1 else 's'}"
+        expected, found = f"entries in the order of {facts.JOINTS_KEY}", f"entries that look shifted by {number}"
+        fix = "Restore both files from the same release."
+        raise ContractError(describe(what=store.url(facts.MANO_KEY), expected=expected, found=found, fix=fix))

@@ -44,7 +44,7 @@ def check_opened(
         fix = "Unpack the images below the same root."
         raise ContractError(describe(what=name, expected="images", found=found, fix=fix))
     refuse(first_problem(samples, conventions, hand=hand, image_size_wh=image_size_wh), name=name)
-    refuse(order_problem(dataset), name=name)
+    refuse(order_problem(dataset, hand), name=name)
 
 
 def require_split(split: str, allowed: tuple[str, ...], *, name: str) -> None:

@@ -23,11 +23,13 @@ from numpy.typing import NDArray
 
 from hoiray.datasets.conventions import Problem
 from hoiray.datasets.iterate import spread_indices
+from hoiray.datasets.parameter_checks import hand_mesh
 from hoiray.datasets.sample import AnnotatedDataset, DepthView, FloatArray, Sample
 from hoiray.errors import InputError
 from hoiray.geometry.cameras import project_points
 from hoiray.geometry.transforms import transform_points
 from hoiray.hand.joints import BONES, FINGER_JOINTS, FINGERS, WRIST
+from hoiray.hand.load import HandArrays
 
 NUM_PLACES: Final = 64
 """Places at which labels are read, with a neighbour on each side; those where they differ most are looked at."""
@@ -44,6 +46,10 @@ but not by much less."""
 
 MIN_GAIN: Final = 0.03
 """By which one label must fit better than another to be preferred; fits are shares from 0 to 1."""
+
+MIN_MESH_MOTION_PX: Final = 2.0
+MIN_MESH_GAIN: Final = 0.01
+"""The same where the mesh of the hand is known: its outline is off to no side."""
 
 MIN_VOTES: Final = 8
 MIN_SOURCES: Final = 4
@@ -85,6 +91,10 @@ Fit = Callable[[Sample], float]
 """How well a sample's labels fit the pixels of some place, 0 to 1; NaN where the sample cannot be asked."""
 
 
+Draw = Callable[[Sample, FloatArray, tuple[int, int]], NDArray[np.bool_] | None]
+"""Draws a sample's hand into an image of a size (W, H), whose pixels a (3, 3) makes of the sample's own."""
+
+
 @dataclass(frozen=True)
 class Clue:
     """A kind of label and the pixels that tell of it.
@@ -93,26 +103,31 @@ class Clue:
         labels, pixels: for messages.
         fit_of: reads the pixels of a sample; None where there are none.
         points: (P, 2) px of a sample's labels, whose motion tells whether a place is worth looking at, or None.
+        min_motion_px, min_gain: what makes a place worth looking at, and a preference one.
     """
 
     labels: str
     pixels: str
     fit_of: Callable[[AnnotatedDataset, Sample], Fit | None]
     points: Callable[[Sample], FloatArray | None]
+    min_motion_px: float = MIN_MOTION_PX
+    min_gain: float = MIN_GAIN
 
 
-def order_problem(dataset: AnnotatedDataset) -> Problem | None:
+def order_problem(dataset: AnnotatedDataset, arrays: HandArrays | None = None) -> Problem | None:
     """Ask whether labels are those of their own files.
 
     Args:
         dataset: opened; its samples have passed the checks of units, axes and order.
+        arrays: the hand model the labels were made with, for finer outlines; None draws rough hands.
 
     Returns:
         The first problem, or None; also where the set holds nothing to compare with. A place whose label, mask or
         depth cannot be read is passed over.
     """
     reader = _Reader(dataset)
-    return next((problem for clue in CLUES if (problem := _clue_problem(reader, clue)) is not None), None)
+    clues = _clues(reader, arrays)
+    return next((problem for clue in clues if (problem := _clue_problem(reader, clue)) is not None), None)
 
 
 def _clue_problem(reader: "_Reader", clue: Clue) -> Problem | None:
@@ -121,7 +136,9 @@ def _clue_problem(reader: "_Reader", clue: Clue) -> Problem | None:
         return None
     near, far = _measure(reader, clue, places)
     votes = {
-        index: vote for index, fits in zip(places, near, strict=True) if (vote := preferred_step(fits)) is not None
+        index: vote
+        for index, fits in zip(places, near, strict=True)
+        if (vote := preferred_step(fits, clue.min_gain)) is not None
     }
     if len(votes) < MIN_VOTES or len({reader.source(index) for index in votes}) < MIN_SOURCES:
         return None
@@ -181,7 +198,7 @@ def _places(reader: _Reader, clue: Clue) -> list[int]:
     if not any(reader.fit(index, clue) for index in list(labelled)[:NUM_PROBED]):
         return []
     motions = {index: _motion_px(reader, clue, index, points) for index, points in labelled.items()}
-    moving = sorted((index for index in motions if motions[index] >= MIN_MOTION_PX), key=lambda i: -motions[i])
+    moving = sorted((index for index in motions if motions[index] >= clue.min_motion_px), key=lambda i: -motions[i])
     return moving[:NUM_LOOKED_AT]
 
 
@@ -246,15 +263,16 @@ def lost_share(own: FloatArray, far: FloatArray) -> float:
     return float(np.mean(difference > 0.0) + 0.5 * np.mean(difference == 0.0))
 
 
-def preferred_step(fits: FloatArray) -> int | None:
+def preferred_step(fits: FloatArray, min_gain: float = MIN_GAIN) -> int | None:
     """Return the neighbour (or 0, the own label) that fits best.
 
     Args:
         fits: (2 MAX_SHIFT + 1,) from the neighbour that many files before to the one behind; NaN where there is none.
+        min_gain: see :class:`Clue`.
 
     Returns:
         Its step. None where the own label has no fit or no neighbour, or where nothing tells: a neighbour must be
-        better than the own label and than all on the other side by :data:`MIN_GAIN`, the own label than the worst.
+        better than the own label and than all on the other side by `min_gain`, the own label than the worst.
     """
     own, others = fits[MAX_SHIFT], np.delete(fits, MAX_SHIFT)
     if not np.isfinite(own) or not np.any(np.isfinite(others)):
@@ -262,9 +280,9 @@ def preferred_step(fits: FloatArray) -> int | None:
     step = int(np.nanargmax(fits)) - MAX_SHIFT
     best = float(fits[MAX_SHIFT + step])
     if step == 0:
-        return 0 if best - float(np.nanmin(others)) >= MIN_GAIN else None
+        return 0 if best - float(np.nanmin(others)) >= min_gain else None
     rivals = fits[MAX_SHIFT:] if step < 0 else fits[: MAX_SHIFT + 1]
-    return step if best - float(np.nanmax(rivals)) >= MIN_GAIN else None
+    return step if best - float(np.nanmax(rivals)) >= min_gain else None
 
 
 # --- what labels look like, and what is seen -------------------------------------------------------------------------
@@ -344,22 +362,45 @@ def _joints(sample: Sample) -> tuple[FloatArray, FloatArray] | None:
     return next((one.joints_3d, sample.K) for one in sample.hands if one.joints_3d is not None)
 
 
-def _fit_to_hand_mask(dataset: AnnotatedDataset, sample: Sample) -> Fit | None:
-    masks = dataset.masks(sample)
-    mask = None if masks is None else masks.hand
-    if mask is None or not mask.any() or len(sample.hands) != 1:
-        return None
+def _to_hand_mask(draw: Draw) -> Callable[[AnnotatedDataset, Sample], Fit | None]:
+    """Compare drawings of hands with the hand's mask."""
 
-    thinned, scale = _thinned(mask)
+    def fit_of(dataset: AnnotatedDataset, sample: Sample) -> Fit | None:
+        masks = dataset.masks(sample)
+        mask = None if masks is None else masks.hand
+        if mask is None or not mask.any() or len(sample.hands) != 1:
+            return None
+        thinned, scale = _thinned(mask)
 
-    def fit(other: Sample) -> float:
-        drawn = _joints(other)
-        if drawn is None:
-            return float("nan")
-        joints_3d, K = drawn
-        return dice(hand_silhouette(joints_3d, scale @ K, thinned.shape[::-1]), thinned)
+        def fit(other: Sample) -> float:
+            drawn = draw(other, scale, (thinned.shape[1], thinned.shape[0]))
+            return float("nan") if drawn is None else dice(drawn, thinned)
 
-    return fit
+        return fit
+
+    return fit_of
+
+
+def _draw_roughly(sample: Sample, scale: FloatArray, size_wh: tuple[int, int]) -> NDArray[np.bool_] | None:
+    drawn = _joints(sample)
+    return None if drawn is None else hand_silhouette(drawn[0], scale @ drawn[1], size_wh)
+
+
+def _mesh_drawer(arrays: HandArrays) -> Draw:
+    """Return what draws the mesh of a sample's only hand; each is posed once."""
+    known: dict[str, FloatArray | None] = {}
+
+    def draw(sample: Sample, scale: FloatArray, size_wh: tuple[int, int]) -> NDArray[np.bool_] | None:
+        from hoiray.render.raster import rasterise
+
+        if sample.sample_id not in known:
+            known[sample.sample_id] = hand_mesh(sample.hands[0], arrays) if len(sample.hands) == 1 else None
+        vertices = known[sample.sample_id]
+        if vertices is None or sample.K is None:
+            return None
+        return rasterise(vertices, arrays.faces, scale @ sample.K, (size_wh[1], size_wh[0])).covered
+
+    return draw
 
 
 def _thinned(mask: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], FloatArray]:
@@ -417,9 +458,15 @@ def _depth_view(dataset: AnnotatedDataset, sample: Sample) -> DepthView | None:
     return None if read_depth is None or sample.K is None else DepthView(read_depth(sample), sample.K, np.eye(4))
 
 
-CLUES: Final = (
-    Clue("hand labels", "hand masks", _fit_to_hand_mask, _joints_px),
-    Clue("hand labels", "depth", _fit_to_depth, _joints_px),
-    Clue("object labels", "object masks", _fit_to_object_mask, _control_points_px),
-)
-"""What is looked at, where a set has it."""
+def _clues(reader: _Reader, arrays: HandArrays | None) -> tuple[Clue, ...]:
+    """Say what is looked at, where a set has it."""
+    to_masks = Clue("hand labels", "hand masks", _to_hand_mask(_draw_roughly), _joints_px)
+    first = next((one for index in range(NUM_PROBED) if (one := reader.sample(index)) is not None and one.hands), None)
+    if arrays is not None and first is not None and (first.hands[0].mano or first.hands[0].vertices is not None):
+        draw = _to_hand_mask(_mesh_drawer(arrays))
+        to_masks = Clue("hand labels", "hand masks", draw, _joints_px, MIN_MESH_MOTION_PX, MIN_MESH_GAIN)
+    return (
+        to_masks,
+        Clue("hand labels", "depth", _fit_to_depth, _joints_px),
+        Clue("object labels", "object masks", _fit_to_object_mask, _control_points_px),
+    )

@@ -208,6 +208,18 @@ def tip_problem(hands: Sequence[HandAnnotation], conventions: Conventions, array
     return Problem("finger tips", expected, measured, looks_like)
 
 
+def hand_mesh(hand: HandAnnotation, arrays: HandArrays | None) -> FloatArray | None:
+    """Return a hand's vertices (778, 3), as stored or as its parameters give them; None where neither tells.
+
+    Args:
+        hand: as a reader returns it.
+        arrays: the model the labels were made with; None where it is not known.
+    """
+    if hand.vertices is not None or hand.mano is None or arrays is None:
+        return hand.vertices
+    return np.asarray(pose_hands(_model_of(arrays), [hand]).vertices[0])
+
+
 def stored_joints(hand: HandAnnotation) -> FloatArray:
     """Return the joints (21, 3) of a hand that has them.
 

@@ -1,3 +1,4 @@
+import json
 import pickle
 from pathlib import Path
 
@@ -121,3 +122,23 @@ def test_an_opened_set_travels_to_a_worker(tmp_path: Path) -> None:
     dataset = Ho3dProcessedDataset.open(str(write(tmp_path)), hand=files.arrays())
     expected = dataset.sample(1)
     assert pickle.loads(pickle.dumps(dataset)).sample(1).sample_id == expected.sample_id
+
+
+@pytest.mark.parametrize("kind", ["joint", "mano"])
+def test_joints_and_poses_that_moved_against_each_other_are_named(tmp_path: Path, kind: str) -> None:
+    path = write(tmp_path) / f"train_{kind}.json"
+    files.put_json(path, np.roll(json.loads(path.read_text()), 1, axis=0).tolist())
+    message = r"train_mano\.json: expected entries in the order of train_joint\.json, found entries.*shifted by 1 file"
+    with pytest.raises(ContractError, match=message):
+        Ho3dProcessedDataset.open(str(tmp_path), hand=files.arrays())
+
+
+def test_masks_of_hands_beside_the_images_are_read(tmp_path: Path) -> None:
+    dataset = Ho3dProcessedDataset.open(str(write(tmp_path)), check=False)
+    painted = np.zeros((480, 640, 3), dtype=np.uint8)
+    painted[10:20, 30:40] = (0, 0, 255)
+    files.put_image(tmp_path / "train/ABF10/seg/0000.png", painted)
+    masks = dataset.masks(dataset.sample(0))
+    assert masks is not None
+    assert masks.hand is not None
+    assert (masks.hand.sum(), masks.objects["unnamed"].sum()) == (100, 1000)

@@ -108,6 +108,23 @@ def test_labels_in_another_order_are_named() -> None:
     assert problem.looks_like == "hand labels of other images"
 
 
+class WithMesh(Moving):
+    """Vertices are among the labels."""
+
+    def sample(self, index: int) -> Sample:
+        sample = super().sample(index)
+        hand = dataclasses.replace(sample.hands[0], vertices=self.vertices[self._label(index)])
+        return dataclasses.replace(sample, hands=(hand,))
+
+
+def test_a_known_mesh_tells_small_motions_too() -> None:
+    assert order_problem(WithMesh(0, speed=0.006), files.arrays()) is None
+    assert order_problem(WithMesh(1, speed=0.006)) is None
+    problem = order_problem(WithMesh(1, speed=0.006), files.arrays())
+    assert problem is not None
+    assert problem.looks_like == "hand labels shifted by 1 file"
+
+
 @pytest.mark.parametrize("shift", [0, 1])
 def test_hands_that_hardly_move_tell_nothing(shift: int) -> None:
     assert order_problem(Moving(shift, speed=0.002)) is None

@@ -6,7 +6,7 @@ import pytest
 from checked_samples import LIKE_HO3D, N, problem_of, samples
 
 from hoiray.datasets.annotation_checks import first_problem
-from hoiray.datasets.parameter_checks import parameter_problem, tip_problem
+from hoiray.datasets.parameter_checks import hand_mesh, parameter_problem, tip_problem
 from hoiray.hand.joints import TIP_SETS
 from hoiray.hand.load import mirror_hand_arrays
 
@@ -100,3 +100,10 @@ def test_sensors_are_no_tip_vertices(hands: files.Hands) -> None:
     assert "no published tip vertices" in problem.looks_like
     without = dataclasses.replace(LIKE_HO3D, tip_set=None)
     assert problem_of(samples(hands, joints=moved, with_vertices=True, with_mano=False), without) is None
+
+
+def test_a_mesh_is_as_stored_or_as_the_parameters_give_it(hands: files.Hands) -> None:
+    posed, stored = samples(hands)[0].hands[0], samples(hands, with_mano=False, with_vertices=True)[0].hands[0]
+    np.testing.assert_allclose(hand_mesh(posed, files.arrays()), hands.vertices[0], atol=1e-9)
+    assert hand_mesh(stored, None) is stored.vertices
+    assert hand_mesh(posed, None) is None
