@@ -213,10 +213,11 @@ class HandDecoderConfig(WhatConfig):
 class ObjectDecoderConfig(WhatConfig):
     """From the object's features to proposals for its 21 control points (paper, section 4.3)."""
 
-    head: Literal["streams", "single"] = Field(
+    head: Literal["streams", "single", "heatmaps"] = Field(
         default="streams",
         description="streams: shared convolutions, then two for location and two for confidence (text); single: pairs"
-        " of a 1x1 and a 3x3 convolution, then one 1x1 to 63 channels (released code).",
+        " of a 1x1 and a 3x3 convolution, then one 1x1 to 63 channels (released code); heatmaps: the hand's hourglass"
+        " and one heatmap a control point, whose mean is its only proposal (neither).",
     )
     channels: Channels = Field(default=256, description="Width of the convolutions (paper, Table 6: 256).")
     shared_convolutions: int = Field(
@@ -239,6 +240,9 @@ class NetworkLossWeights(LossWeights):
     )
     depth: NonNegative = Field(
         default=0.0, description="Absolute error of the joints' depths, in sides of the hand box."
+    )
+    object_heatmaps: NonNegative = Field(
+        default=0.0, description="Cross-entropy of the control points' heatmaps, where the head has them."
     )
 
 
@@ -300,6 +304,12 @@ class PnpConfig(WhatConfig):
     max_iterations: Count = Field(default=100, description="Of RANSAC (OpenCV's default, and so the code's).")
     success_probability: float = Field(default=0.99, gt=0.0, lt=1.0, description="Of RANSAC (OpenCV's default).")
     refines: bool = Field(default=False, description="Levenberg-Marquardt on the inliers after EPnP; false: code.")
+    spans_box: bool = Field(
+        default=False,
+        description="Stretch the proposals such that they span the object box, which is that of the control points: an"
+        " unsure network draws them together, which reads as a larger distance. Not where the picture is turned, whose"
+        " box is not tight. false: paper and code.",
+    )
 
 
 class NetworkConfig(WhatConfig):
@@ -332,6 +342,9 @@ class NetworkConfig(WhatConfig):
         if self.regions.cells % 2 ** len(self.hand.encoder_widths):
             expected = f"stages that halve the {self.regions.cells} cells of a region evenly"
             raise cross_field_error("hand", expected, f"{len(self.hand.encoder_widths)} encoder_widths")
+        if self.obj.head == "heatmaps" and self.losses.object_area == "mask_cells":
+            expected = "all_cells where the object's head is heatmaps, which makes one proposal for all cells"
+            raise cross_field_error("losses.object_area", expected, "mask_cells")
         if self.backbone.pyramid_channels % self.reasoning.heads:
             expected = f"a divisor of pyramid_channels = {self.backbone.pyramid_channels}"
             raise cross_field_error("reasoning", expected, f"heads {self.reasoning.heads}")
@@ -339,8 +352,13 @@ class NetworkConfig(WhatConfig):
 
     @property
     def num_cells(self) -> int:
-        """Cells of a region, each of which proposes all control points."""
+        """Cells of a region."""
         return self.regions.cells**2
+
+    @property
+    def num_proposals(self) -> int:
+        """Proposals for each control point: one of every cell, or the mean of the heatmap."""
+        return 1 if self.obj.head == "heatmaps" else self.num_cells
 
 
 def _released() -> NetworkConfig:
@@ -373,8 +391,9 @@ _LIGHT_WEIGHTS: Final = NetworkLossWeights(
     joints_2d=100.0,
     joints_3d=1e3,
     vertices=0.0,
-    object_location=100.0,
-    object_confidence=20.0,
+    object_heatmaps=10.0,
+    object_location=20.0,
+    object_confidence=5.0,
 )
 """At the start the heatmaps weigh more than all else together, for a pose read from joints nobody has found is noise.
 With the released code's 1e4 for 3D joints (and 1 for heatmaps) the 2D error after 8000 crops was 0.30 box sides instead
@@ -387,7 +406,8 @@ def _light(name: str, backbone: BackboneConfig, channels: int) -> NetworkConfig:
         preset=name,
         input_px=128,
         backbone=backbone,
-        regions=RegionConfig(cells=16, sampling="cell_centers"),
+        # control points lie on the border of their box, and a heatmap needs cells on both sides of its maximum
+        regions=RegionConfig(cells=16, sampling="cell_centers", object_box_factor=1.2),
         reasoning=ReasoningConfig(mlp_ratio=2.0),
         hand=HandDecoderConfig(
             hourglass_channels=channels,
@@ -401,17 +421,15 @@ def _light(name: str, backbone: BackboneConfig, channels: int) -> NetworkConfig:
             predicts_depth=True,
             palm_frame=True,
         ),
-        obj=ObjectDecoderConfig(head="single", channels=channels, shared_convolutions=2),
+        obj=ObjectDecoderConfig(head="heatmaps", channels=channels),
         losses=LossConfig(
             joints_2d="both",
             heatmap_distance="cross_entropy",
             confidence_decay=8.0,
-            object_area="mask_cells",
             unsupervised="supervised",
             weights=_LIGHT_WEIGHTS,
         ),
-        # with confidence_decay 8 a confidence of 0.2 is an error of 0.2 box sides
-        pnp=PnpConfig(min_confidence=0.2, refines=True),
+        pnp=PnpConfig(min_confidence=0.1, max_error_crop_sides=0.04, refines=True, spans_box=True),
     )
 
 

@@ -66,25 +66,26 @@ class Hourglass(nn.Module):
 
 
 class JointLocator(nn.Module):
-    """An hourglass and one heatmap a joint."""
+    """An hourglass and one heatmap a joint, or a control point of an object."""
 
-    def __init__(self, channels: int, config: HandDecoderConfig) -> None:
+    def __init__(self, channels: int, config: HandDecoderConfig, *, num_points: int = NUM_JOINTS) -> None:
         """Make the network.
 
         Args:
             channels: of the region's features.
             config: see there.
+            num_points: J, heatmaps.
         """
         super().__init__()
         width = config.hourglass_channels
         self.enter = nn.Conv2d(channels, width, 1) if channels != width else nn.Identity()
         self.hourglass = Hourglass(config.hourglass_depth, width, config)
         self.leave = nn.Sequential(_blocks(width, config), conv_norm_act(width, width, 1, config.activation))
-        self.logits = nn.Conv2d(width, NUM_JOINTS, 1)
-        self.temperature = nn.Parameter(torch.ones(NUM_JOINTS)) if config.temperature == "learned" else None
+        self.logits = nn.Conv2d(width, num_points, 1)
+        self.temperature = nn.Parameter(torch.ones(num_points)) if config.temperature == "learned" else None
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the features (B, width, R, R) and the logits (B, 21, R, R), float32."""
+        """Return the features (B, width, R, R) and the logits (B, J, R, R), float32."""
         features = self.leave(self.hourglass(self.enter(features)))
         logits = self.logits(features).float()
         return features, logits if self.temperature is None else logits * self.temperature[:, None, None]

@@ -76,6 +76,7 @@ _KNOWN_BY: Final = {
     "pose": "rotations",
     "shape": "rotations",
     "vertices": "rotations",
+    "object_heatmaps": "object",
     "object_location": "object",
     "object_confidence": "object",
 }
@@ -163,10 +164,16 @@ def _true_hand(target: HandTargets, hand: HandModel, *, wants_vertices: bool) ->
 
 def _heatmap_error(output: NetworkOutput, target: HandTargets, config: LossConfig) -> Tensor:
     """Return (B,) errors summed over cells, averaged over joints."""
-    true = gaussians(target.joints_2d_unit, output.heatmaps.shape[-1], config.heatmap_sigma_cells)
     if config.heatmap_distance == "squared":
+        true = gaussians(target.joints_2d_unit, output.heatmaps.shape[-1], config.heatmap_sigma_cells)
         return _squared(output.heatmaps, true).sum(dim=(2, 3)).mean(dim=1)
-    log_probabilities = torch.log_softmax(output.heatmap_logits.flatten(2), dim=-1)
+    return _cross_entropy(output.heatmap_logits, target.joints_2d_unit, config)
+
+
+def _cross_entropy(logits: Tensor, points_unit: Tensor, config: LossConfig) -> Tensor:
+    """Return (B,) cross-entropies of heatmaps (B, J, R, R) with Gaussians at points (B, J, 2), averaged over J."""
+    true = gaussians(points_unit, logits.shape[-1], config.heatmap_sigma_cells)
+    log_probabilities = torch.log_softmax(logits.flatten(2), dim=-1)
     return -(true.flatten(2) * log_probabilities).sum(dim=2).mean(dim=1)
 
 
@@ -185,6 +192,9 @@ def _object_terms(output: NetworkOutput, target: ObjectTargets, config: LossConf
     confidence = between(logits.sigmoid(), true_confidences)
     zeros = errors.new_zeros(len(rows))
     terms = {"object_location": location, "object_confidence": confidence}
+    if output.object_heatmap_logits is not None:
+        maps = output.object_heatmap_logits[rows]
+        terms["object_heatmaps"] = _cross_entropy(maps, target.control_points_unit[rows], config)[:, None]
     return {name: zeros.index_put((rows,), _per_sample(values)) for name, values in terms.items()}
 
 

@@ -13,7 +13,7 @@ from hoiray.models.backbone import Backbone
 from hoiray.models.batch import NetworkInput
 from hoiray.models.hand_decoder import DecodedHand, HandDecoder
 from hoiray.models.layers import set_momentum
-from hoiray.models.object_decoder import ObjectDecoder, Proposals
+from hoiray.models.object_decoder import NUM_CONTROL_POINTS, Proposals, object_decoder
 from hoiray.models.reasoning import ContextualReasoning, Reasoned
 from hoiray.models.roi import Regions, crop_regions, intersection_boxes
 
@@ -32,9 +32,10 @@ class NetworkOutput:
         betas: (B, 10).
         joints_3d_m: (B, 21, 3) relative to the wrist, of the hand model in that pose.
         vertices_m: (B, 778, 3) relative to the wrist; None unless asked for.
-        object_points_unit: (B, R * R, 21, 2) proposals of every cell, row by row, in the unit square of the object
-            box; NaN for samples whose object was left out.
-        object_confidence_logits: (B, R * R, 21), sigmoid gives the confidence; NaN likewise.
+        object_points_unit: (B, P, 21, 2) proposals, of every cell row by row or one in all, in the unit square of the
+            object box; NaN for samples whose object was left out.
+        object_confidence_logits: (B, P, 21), sigmoid gives the confidence; NaN likewise.
+        object_heatmap_logits: (B, 21, R, R) of the control points; NaN likewise, None where the head has none.
         hand_attention, object_attention: (B, heads, R * R, R * R) from a region's cells to those of the intersection;
             None unless asked for, and where that region does not attend.
     """
@@ -49,12 +50,13 @@ class NetworkOutput:
     vertices_m: Tensor | None
     object_points_unit: Tensor
     object_confidence_logits: Tensor
+    object_heatmap_logits: Tensor | None = None
     hand_attention: Tensor | None = None
     object_attention: Tensor | None = None
 
     @property
     def object_confidences(self) -> Tensor:
-        """(B, R * R, 21) in [0, 1]; NaN for samples whose object was left out."""
+        """(B, P, 21) in [0, 1]; NaN for samples whose object was left out."""
         return self.object_confidence_logits.sigmoid()
 
 
@@ -91,7 +93,7 @@ class HandObjectNetwork(nn.Module):
         self.hand_reasoning = ContextualReasoning(width, config.reasoning) if asks["hand"] else None
         self.object_reasoning = ContextualReasoning(width, config.reasoning) if asks["object"] else None
         self.hand_decoder = HandDecoder(width, config, hand)
-        self.object_decoder = ObjectDecoder(width, config.obj)
+        self.object_decoder = object_decoder(width, config)
         set_momentum(self, config.batch_norm_momentum)
         self.to(memory_format=torch.channels_last)
 
@@ -134,6 +136,7 @@ class HandObjectNetwork(nn.Module):
             vertices_m=vertices,
             object_points_unit=proposals.points_unit,
             object_confidence_logits=proposals.confidence_logits,
+            object_heatmap_logits=proposals.heatmap_logits,
             hand_attention=looked.attention,
             object_attention=object_attention,
         )
@@ -181,7 +184,10 @@ class HandObjectNetwork(nn.Module):
             return self._no_objects(regions), None
         chosen = Regions(regions.hand[rows], regions.obj[rows], regions.intersection[rows], regions.meets[rows])
         proposals, attention = self._decode_objects(chosen, wants_attention)
-        spread = Proposals(*(_spread(part, rows) for part in proposals))
+        points, logits, heatmaps = proposals
+        spread = Proposals(
+            _spread(points, rows), _spread(logits, rows), None if heatmaps is None else _spread(heatmaps, rows)
+        )
         return spread, None if attention is None else _spread(attention, rows)
 
     def _decode_objects(self, regions: Regions, wants_attention: bool) -> tuple[Proposals, Tensor | None]:
@@ -198,14 +204,16 @@ class HandObjectNetwork(nn.Module):
 
         Workers that train together must all have a gradient for every weight, also one whose batch shows no object.
         """
-        batch, cells = len(regions.obj), self.config.num_cells
-        shape = (batch, cells, 21)
+        shape = (len(regions.obj), self.config.num_proposals, NUM_CONTROL_POINTS)
         nothing = regions.obj.new_full((*shape, 2), torch.nan, dtype=torch.float32)
+        heatmaps = None
+        if self.config.obj.head == "heatmaps":
+            heatmaps = nothing.new_full((len(nothing), NUM_CONTROL_POINTS, *regions.obj.shape[2:]), torch.nan)
         if not (self.training and torch.is_grad_enabled()):
-            return Proposals(nothing, nothing[..., 0].clone())
+            return Proposals(nothing, nothing[..., 0].clone(), heatmaps)
         branch = [self.object_decoder, *([self.object_reasoning] if self.object_reasoning is not None else [])]
         zero = sum(weight.flatten()[0] * 0.0 for module in branch for weight in module.parameters())
-        return Proposals(nothing + zero, nothing[..., 0] + zero)
+        return Proposals(nothing + zero, nothing[..., 0] + zero, None if heatmaps is None else heatmaps + zero)
 
 
 def _spread(values: Tensor, rows: Tensor) -> Tensor:

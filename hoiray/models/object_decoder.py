@@ -5,8 +5,9 @@ from typing import Final, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from hoiray.config.network import ObjectDecoderConfig
-from hoiray.models.heatmaps import cell_centers
+from hoiray.config.network import HandDecoderConfig, NetworkConfig, ObjectDecoderConfig
+from hoiray.models.hand_decoder import JointLocator
+from hoiray.models.heatmaps import cell_centers, expected_points, normalised, pooled
 
 NUM_CONTROL_POINTS: Final = 21
 
@@ -15,22 +16,60 @@ LEAKY_SLOPE: Final = 0.1
 
 
 class Proposals(NamedTuple):
-    """What every cell proposes for every control point.
+    """What is proposed for every control point: P proposals, one of every cell row by row, or one in all.
 
     Attributes:
-        points_unit: (B, R * R, 21, 2) in the unit square of the object box, float32; cells row by row.
-        confidence_logits: (B, R * R, 21) float32; their sigmoids are the confidences.
+        points_unit: (B, P, 21, 2) in the unit square of the object box, float32.
+        confidence_logits: (B, P, 21) float32; their sigmoids are the confidences.
+        heatmap_logits: (B, 21, R, R) float32; None where the head has no heatmaps.
     """
 
     points_unit: Tensor
     confidence_logits: Tensor
+    heatmap_logits: Tensor | None = None
+
+
+class HeatmapObjectDecoder(nn.Module):
+    """The hand's way to its joints, for the control points: an hourglass, heatmaps, their means.
+
+    A cell that regresses far points says the mean of all poses it deems possible; a heatmap can hold them apart, and
+    learns in a third of the steps from random weights.
+    """
+
+    def __init__(self, channels: int, config: HandDecoderConfig) -> None:
+        """Make the head.
+
+        Args:
+            channels: of the region's features.
+            config: whose hourglass and temperature are used.
+        """
+        super().__init__()
+        self.locator = JointLocator(channels, config, num_points=NUM_CONTROL_POINTS)
+        self.trust = nn.Parameter(torch.zeros(NUM_CONTROL_POINTS, config.hourglass_channels))
+        self.trust_bias = nn.Parameter(torch.zeros(NUM_CONTROL_POINTS))
+
+    def forward(self, features: Tensor) -> Proposals:
+        """Propose control points from features (B, C, R, R) of the objects' boxes."""
+        features, logits = self.locator(features)
+        heatmaps = normalised(logits)
+        # what trust looks at does not bend what is located
+        seen = pooled(features.detach(), heatmaps.detach()).float()
+        confidence_logits = (seen * self.trust).sum(dim=-1) + self.trust_bias
+        return Proposals(expected_points(heatmaps)[:, None], confidence_logits[:, None], logits)
+
+
+def object_decoder(channels: int, config: NetworkConfig) -> "HeatmapObjectDecoder | ObjectDecoder":
+    """Make the object's decoder that `config.obj.head` names, for regions of `channels` channels."""
+    if config.obj.head == "heatmaps":
+        return HeatmapObjectDecoder(channels, config.hand)
+    return ObjectDecoder(channels, config.obj)
 
 
 class ObjectDecoder(nn.Module):
     """Offsets from cell centres to control points, and how much each is to be trusted."""
 
     def __init__(self, channels: int, config: ObjectDecoderConfig) -> None:
-        """Make the head `config.head`.
+        """Make the head `config.head`, streams or single.
 
         Args:
             channels: of the region's features.

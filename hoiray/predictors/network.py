@@ -182,7 +182,7 @@ class NetworkPredictor:
         self, answer: HandPredictions, request: HandRequest, crops: Crops, output: "_Arrays"
     ) -> HandPredictions:
         proposals = Proposed(output.object_points_unit, output.object_confidences)
-        solved = solve_objects(proposals, request, crops, self.network.config.pnp, crop_px=self.spec.size_px)
+        solved = solve_objects(proposals, request, crops, self.network.config.pnp, spec=self.spec)
         return replace(
             answer,
             T_cam_obj=solved.T_cam_obj,

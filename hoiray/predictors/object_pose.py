@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 
 from hoiray.config.network import PnpConfig
+from hoiray.datasets.crop_plan import CropSpec
 from hoiray.geometry.crops import apply_affine, from_unit_box, invert_affine
 from hoiray.geometry.rotations import mirror_rotation
 from hoiray.geometry.transforms import make_transform
@@ -20,6 +21,12 @@ from hoiray.predictors.request_crops import Crops, points_to_frame
 
 UNIT_BOX: Final = (0.0, 0.0, 1.0, 1.0)
 """In this box, px are unit coordinates."""
+
+MIN_EXTENT_UNIT: Final = 0.2
+"""Proposals closer together than this say nothing about the object's shape, and are not stretched."""
+
+MAX_TURN_RAD: Final = 1e-6
+"""A picture turned further has an object box that is not tight."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +54,7 @@ class SolvedObjects:
 
 
 def solve_objects(
-    proposed: Proposed, request: HandRequest, crops: Crops, config: PnpConfig, *, crop_px: int
+    proposed: Proposed, request: HandRequest, crops: Crops, config: PnpConfig, *, spec: CropSpec
 ) -> SolvedObjects:
     """Solve every object that can be asked for.
 
@@ -56,13 +63,15 @@ def solve_objects(
         request: K and control points.
         crops: what the network saw.
         config: how poses are solved.
-        crop_px: side of the crops.
+        spec: how the crops were cut.
     """
+    if config.spans_box:
+        proposed = spanning_box(proposed, crops, spec.object_box_factor)
     poses = np.full((len(request), 4, 4), np.nan)
     failures = list(request.object_obstacles())
     for row, obstacle in enumerate(failures):
         if obstacle is None:
-            solved = _solve(row, proposed, request, crops, crop_px=crop_px, config=config)
+            solved = _solve(row, proposed, request, crops, crop_px=spec.size_px, config=config)
             failures[row] = solved.failure
             if solved.T_cam_obj is not None:
                 T_cam_obj = solved.T_cam_obj
@@ -70,6 +79,27 @@ def solve_objects(
     points = from_unit_box(best_proposals(proposed), crops.object_boxes_xyxy, expand=1.0)
     seen = np.where((crops.has_object & crops.is_inside)[:, None, None], points, np.nan)
     return SolvedObjects(poses, points_to_frame(seen, crops, request.image_size_wh[0]), tuple(failures))
+
+
+def spanning_box(proposed: Proposed, crops: Crops, box_factor: float) -> Proposed:
+    """Stretch proposals such that each control point's best ones span the tight object box, along x and y apart.
+
+    An object's box is that of its control points, so the true ones do. Rows whose picture is turned are left as they
+    are, since a turned box is not tight; so are rows whose proposals hardly spread along an axis.
+
+    Args:
+        proposed: of B hands.
+        crops: what the network saw.
+        box_factor: of the object's box about the tight one.
+    """
+    best = best_proposals(proposed)
+    lower, upper = best.min(axis=1), best.max(axis=1)
+    extent = upper - lower
+    is_usable = (extent >= MIN_EXTENT_UNIT).all(axis=1) & (np.abs(crops.rotations_rad) < MAX_TURN_RAD)
+    scale = np.where(is_usable[:, None], 1.0 / box_factor / np.where(extent > 0.0, extent, 1.0), 1.0)
+    middle = np.where(is_usable[:, None], 0.5, (lower + upper) / 2.0)
+    centred = proposed.points_unit - ((lower + upper) / 2.0)[:, None, None]
+    return Proposed(centred * scale[:, None, None] + middle[:, None, None], proposed.confidences)
 
 
 def best_proposals(proposed: Proposed) -> FloatArray:

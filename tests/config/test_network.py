@@ -7,7 +7,9 @@ from hoiray.config.network import (
     NETWORK_PRESETS,
     BackboneConfig,
     HandDecoderConfig,
+    LossConfig,
     NetworkConfig,
+    ObjectDecoderConfig,
     ReasoningConfig,
     RegionConfig,
     network_preset,
@@ -63,6 +65,10 @@ def test_the_weights_are_the_released_codes_and_the_papers_times_a_thousand() ->
         ({"hand": HandDecoderConfig(hourglass_depth=6)}, "halvings that divide the 32 cells"),
         ({"hand": HandDecoderConfig(encoder_widths=(8,) * 6)}, "stages that halve"),
         ({"reasoning": ReasoningConfig(heads=3)}, "a divisor of pyramid_channels"),
+        (
+            {"obj": ObjectDecoderConfig(head="heatmaps"), "losses": LossConfig(object_area="mask_cells")},
+            "all_cells where the object's head is heatmaps",
+        ),
         ({"regions": RegionConfig(cells=20)}, "halvings that divide the 20 cells"),
     ],
 )

@@ -12,6 +12,7 @@ from hoiray.config.network import LossConfig, NetworkLossWeights, network_preset
 from hoiray.errors import ContractError
 from hoiray.geometry.rotations_torch import axis_angle_to_matrix
 from hoiray.models.batch import Batch
+from hoiray.models.heatmaps import gaussians
 from hoiray.models.losses import TOTAL, TrainedNetwork, compute_losses, depths_in_box_sides
 from hoiray.models.network import NetworkOutput
 
@@ -159,6 +160,27 @@ def test_locations_are_absolutes_of_x_plus_y() -> None:
     output.object_points_unit[0, 6, 2] += torch.tensor([0.1, -0.3])
     losses = loss(output, batch, only("object_location", object_area="all_cells"))
     assert losses["object_location"] == pytest.approx(0.4 / (2 * 16 * 21), rel=1e-4)
+
+
+def test_a_flat_control_point_heatmaps_cross_entropy_counts_supervised_objects_only() -> None:
+    batch = truth()
+    flat = torch.zeros(2, 21, CELLS, CELLS)
+    output = replace(perfect(batch), object_heatmap_logits=flat)
+    config = only("object_heatmaps", unsupervised="supervised")
+    assert loss(output, batch, config)["object_heatmaps"] == pytest.approx(math.log(16), rel=1e-5)
+    batch = replace(batch, obj=replace(batch.obj, is_supervised=torch.tensor([True, False])))
+    flat[1] = torch.randn_like(flat[1])
+    assert loss(output, batch, config)["object_heatmaps"] == pytest.approx(math.log(16), rel=1e-5)
+
+
+def test_a_control_points_heatmap_is_right_where_it_has_its_mass() -> None:
+    batch = truth()
+    good = gaussians(batch.obj.control_points_unit, CELLS, 1.0).clamp_min(1e-30).log()
+    for logits, is_better in ((good, True), (good.flip(-1), False)):
+        output = replace(perfect(batch), object_heatmap_logits=logits)
+        entropy = -(good.exp() * good).sum(dim=(2, 3)).mean().item()
+        value = loss(output, batch, only("object_heatmaps"))["object_heatmaps"]
+        assert (value == pytest.approx(entropy, rel=1e-4)) is is_better
 
 
 def test_outside_the_mask_no_location_is_wrong_and_no_proposal_is_right() -> None:

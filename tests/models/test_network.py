@@ -1,14 +1,22 @@
 import copy
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from network_batches import make_batch, make_network, open_hand, rows_of, tiny_config
 from torch import Tensor, nn
 
-from hoiray.config.network import NetworkConfig, ReasoningConfig, network_preset
+from hoiray.config.network import (
+    NetworkConfig,
+    NetworkLossWeights,
+    ObjectDecoderConfig,
+    ReasoningConfig,
+    network_preset,
+)
 from hoiray.errors import ContractError
 from hoiray.hand.model import HandModel
+from hoiray.models.heatmaps import expected_points, normalised
 from hoiray.models.losses import TrainedNetwork
 from hoiray.models.network import HandObjectNetwork, NetworkOutput
 
@@ -34,11 +42,28 @@ def test_the_network_says_everything_it_promises() -> None:
         "vertices_m": (3, 778, 3),
         "object_points_unit": (3, cells, 21, 2),
         "object_confidence_logits": (3, cells, 21),
+        "object_heatmap_logits": None,
         "hand_attention": (3, 1, cells, cells),
         "object_attention": (3, 1, cells, cells),
     }
-    assert all(torch.isfinite(value).all() for value in vars(output).values())
+    assert all(torch.isfinite(value).all() for value in vars(output).values() if value is not None)
     assert ((output.object_confidences > 0.0) & (output.object_confidences < 1.0)).all()
+
+
+def heatmap_config(**changes: Any) -> NetworkConfig:
+    return tiny_config(obj=ObjectDecoderConfig(head="heatmaps"), **changes)
+
+
+def test_with_heatmaps_each_control_point_has_one_proposal_their_mean() -> None:
+    config = heatmap_config()
+    network, batch = make_network(config).eval(), make_batch(config)
+    output = network(batch.inputs)
+    assert config.num_proposals == 1
+    assert output.object_points_unit.shape == (3, 1, 21, 2)
+    assert output.object_confidence_logits.shape == (3, 1, 21)
+    torch.testing.assert_close(
+        output.object_points_unit[:, 0], expected_points(normalised(output.object_heatmap_logits))
+    )
 
 
 def test_joints_and_vertices_are_the_hand_models_about_the_wrist() -> None:
@@ -143,8 +168,10 @@ def test_unsupervised_samples_leave_no_trace_in_the_object_branch() -> None:
     assert not torch.allclose(dict(unmasked.named_buffers())["0.shared.1.running_mean"], next(iter(first.buffers())))
 
 
-def test_a_batch_without_any_object_trains_the_hand_and_gives_the_object_zero_gradients() -> None:
-    config = tiny_config()
+@pytest.mark.parametrize("config", [tiny_config(), heatmap_config()], ids=["single", "heatmaps"])
+def test_a_batch_without_any_object_trains_the_hand_and_gives_the_object_zero_gradients(
+    config: NetworkConfig,
+) -> None:
     batch = make_batch(config)
     nothing = torch.zeros(3, dtype=torch.bool)
     network = make_network(config).train()
@@ -162,8 +189,8 @@ def test_a_batch_without_any_object_trains_the_hand_and_gives_the_object_zero_gr
     assert network.backbone.trunk.stem[0][0].weight.grad.abs().sum() > 0.0
 
 
-def test_left_out_objects_are_absent_not_invented() -> None:
-    config = tiny_config()
+@pytest.mark.parametrize("config", [tiny_config(), heatmap_config()], ids=["single", "heatmaps"])
+def test_left_out_objects_are_absent_not_invented(config: NetworkConfig) -> None:
     network, batch = make_network(config).eval(), make_batch(config)
     rows = torch.tensor([True, False, True])
     with torch.no_grad():
@@ -181,10 +208,20 @@ def test_left_out_objects_are_absent_not_invented() -> None:
 @pytest.mark.parametrize("queries", ["none", "hand", "object", "hand_object"])
 def test_every_weight_has_a_gradient_in_every_step(queries: str) -> None:
     """Data-parallel training hangs on a weight without one."""
-    config = reasoning(queries)
+    for config in (reasoning(queries), heatmap_config(reasoning=ReasoningConfig(queries=queries))):  # type: ignore[arg-type]
+        network = make_network(config).train()
+        TrainedNetwork(network)(make_batch(config))["total"].backward()
+        assert [name for name, weight in network.named_parameters() if weight.grad is None] == []
+
+
+def test_what_says_whether_to_trust_a_point_does_not_move_it() -> None:
+    weights = NetworkLossWeights(**dict.fromkeys(NetworkLossWeights.model_fields, 0.0) | {"object_confidence": 1.0})
+    losses = tiny_config().losses.model_copy(update={"weights": weights})
+    config = heatmap_config(losses=losses)
     network = make_network(config).train()
     TrainedNetwork(network)(make_batch(config))["total"].backward()
-    assert [name for name, weight in network.named_parameters() if weight.grad is None] == []
+    moved = {name for name, weight in network.named_parameters() if weight.grad is not None and weight.grad.any()}
+    assert moved == {"object_decoder.trust", "object_decoder.trust_bias"}
 
 
 def test_half_precision_outside_is_full_precision_in_what_is_said() -> None:
@@ -208,7 +245,7 @@ def test_weights_are_all_a_network_saves() -> None:
 def test_nano_steps_forward_and_back_and_stays_small() -> None:
     config = network_preset("nano")
     network = make_network(config).train()
-    assert sum(weight.numel() for weight in network.parameters()) < 1_200_000
+    assert sum(weight.numel() for weight in network.parameters()) < 1_300_000
     losses = TrainedNetwork(network)(make_batch(config, size=2))
     losses["total"].backward()
     assert torch.isfinite(losses["total"])
