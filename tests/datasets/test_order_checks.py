@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 
 import cv2
 import dataset_files as files
@@ -51,15 +52,7 @@ class Moving:
         return Sample(str(index), f"r{sequence}", None, None, frame, key, K, hands, objects)
 
     def _draw(self, sample: Sample) -> NDArray[np.float64]:
-        """Draw depth, NaN elsewhere: the far triangles first."""
-        vertices = self.vertices[int(sample.sample_id)]
-        pixels = vertices @ K.T
-        corners = np.rint(pixels[:, :2] / pixels[:, 2:]).astype(np.int32)[FACES]
-        canvas = np.full((HEIGHT, WIDTH), np.nan)
-        depths = vertices[FACES][..., 2].mean(axis=1)
-        for face in np.argsort(-depths):
-            cv2.fillConvexPoly(canvas, corners[face], float(depths[face]))
-        return canvas
+        return drawn(self.vertices[int(sample.sample_id)].tobytes())
 
     def image(self, sample: Sample) -> NDArray[np.uint8]:
         raise NotImplementedError
@@ -75,6 +68,20 @@ class Moving:
 
     def object_model(self, name: str) -> ObjectModel | None:
         return None
+
+
+@functools.cache
+def drawn(data: bytes) -> NDArray[np.float64]:
+    """Draw the depth of a mesh, NaN elsewhere: the far triangles first."""
+    vertices = np.frombuffer(data).reshape(-1, 3)
+    pixels = vertices @ K.T
+    corners = np.rint(pixels[:, :2] / pixels[:, 2:]).astype(np.int32)[FACES]
+    canvas = np.full((HEIGHT, WIDTH), np.nan)
+    depths = vertices[FACES][..., 2].mean(axis=1)
+    for face in np.argsort(-depths):
+        cv2.fillConvexPoly(canvas, corners[face], float(depths[face]))
+    canvas.setflags(write=False)
+    return canvas
 
 
 def of_kind(dataset: Moving, kind: str) -> Moving:
