@@ -1,0 +1,54 @@
+"""A predictor that takes its time and leaves a log of its work; workers import it by its name."""
+
+import os
+import time
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+from labelling_predictor import BoxPredictor
+
+from hoiray.predictors.protocol import HandPredictions, HandRequest
+
+PACE, LOG = "pace_s", "work.log"
+
+FIRST_Y0, STEP_Y0, FIRST_Y1, STEP_Y1 = 2.0, 0.25, 30.0, 0.25
+"""Where a hand's box lies tells its video and its frame: upper and lower side, in px."""
+
+Frame = tuple[int, int]
+"""Number of the video, number of the frame in it."""
+
+
+class PacedPredictor(BoxPredictor):
+    """Sleeps for the seconds that stand in a file of `folder`, and notes which frames it was asked for, and by whom."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__()
+        self.folder = Path(folder)
+
+    def predict(self, request: HandRequest) -> HandPredictions:
+        # what a batch lacks is filled with its first hand: each counts once
+        boxes = {tuple(box) for box in request.hand_boxes_xyxy.tolist()}
+        words = [f"{round((y0 - FIRST_Y0) / STEP_Y0)}.{round((y1 - FIRST_Y1) / STEP_Y1)}" for _, y0, _, y1 in boxes]
+        with (self.folder / LOG).open("ab", buffering=0) as log:
+            log.write(f"{os.getpid()} {' '.join(words)}\n".encode())
+        time.sleep(float((self.folder / PACE).read_text()))
+        return super().predict(request)
+
+
+def make(*, checkpoint_uri: str | None, hand_path: Path | None, device: str, folder: str) -> PacedPredictor:
+    return PacedPredictor(folder)
+
+
+def read_log(folder: Path) -> tuple[list[int], Counter[Frame]]:
+    """Who worked, in order of their first call, and how often each frame's hands were predicted."""
+    text = (folder / LOG).read_text() if (folder / LOG).exists() else ""
+    lines = [line.split() for line in text.splitlines()]
+    return list(dict.fromkeys(int(line[0]) for line in lines)), Counter(_frames(line[1:] for line in lines))
+
+
+def _frames(lines: Iterable[list[str]]) -> Iterable[Frame]:
+    for words in lines:
+        for word in words:
+            video, frame = word.split(".")
+            yield int(video), int(frame)
