@@ -27,6 +27,7 @@ from hoiray.models.batch import Batch
 from hoiray.models.checkpoint import hand_digest, write_checkpoint
 from hoiray.models.losses import TrainedNetwork
 from hoiray.models.network import HandObjectNetwork
+from hoiray.predictors.load import CROP_NOTE, crop_note
 from hoiray.training.average import WeightAverage
 from hoiray.training.data_plan import DataPlan, open_annotated
 from hoiray.training.history import last_scores
@@ -234,6 +235,7 @@ def publish_network(run: TrainRun, state: TrainState, *, identity: Mapping[str, 
         "has_averaged_weights": state.average is not None,
         "validation": scores,
         "identity": dict(identity),
+        CROP_NOTE: crop_note(crop_spec(training), training.augmentation.interpolation),
     }
     uri = f"{run.output_uri.rstrip('/')}/{MODEL_FILE}"
     write_checkpoint(uri, state.model.network, notes=notes)

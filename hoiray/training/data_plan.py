@@ -84,9 +84,10 @@ def plan_data(training: Training, hand: HandArrays, *, seed: int) -> DataPlan:
         seed: of the deal.
 
     Raises:
-        ConfigError: there are too few people or recordings to hold any out.
+        ConfigError: there are too few people or recordings to hold any out, or labels are asked for.
         ContractError: the two sides share people, recordings, or pictures that look the same.
     """
+    _refuse_labels(training)
     configured = (training.annotated, *training.also_annotated)
     datasets = [open_annotated(annotated, hand) for annotated in configured]
     places, keys = _keys_of(datasets)
@@ -105,6 +106,15 @@ def plan_data(training: Training, hand: HandArrays, *, seed: int) -> DataPlan:
     for dataset, planned in zip(datasets, sets, strict=True):
         _refuse_shared(dataset, planned)
     return plan
+
+
+def _refuse_labels(training: Training) -> None:
+    """A training that reads no labels must not be believed to have."""
+    for name in ("labels_uri", "pseudo_label_fraction"):
+        value = getattr(training, name)
+        if value is not None:
+            fix = "Leave it out: this version trains on annotated sets only."
+            raise ConfigError(describe(what=f"training.{name}", expected="null", found=repr(value), fix=fix))
 
 
 def _keys_of(datasets: Sequence[AnnotatedDataset]) -> tuple[list[tuple[int, int]], list[SampleKey]]:

@@ -14,6 +14,7 @@ from hoiray.errors import ConfigError
 from hoiray.hand.load import load_hand_arrays
 from hoiray.hand.model import HandModel
 from hoiray.models.checkpoint import read_checkpoint
+from hoiray.predictors.load import CROP_NOTE, crop_note, crop_spec_of
 from hoiray.training.assemble import crop_spec, make_optimiser, make_state, prepare, require_divisible_batch
 from hoiray.training.data_plan import plan_data
 from hoiray.training.here import train_here
@@ -81,6 +82,9 @@ def test_a_network_is_trained_scored_and_written(training_data: Path, tmp_path: 
     assert (info.notes["steps"], info.notes["epochs"], info.notes["seed"]) == (4, 2, 0)
     assert info.notes["validation"] == scores[1]
     assert info.notes["data"] == ["ho3d_v2/train"]
+    spec, interpolation = crop_spec_of(network.config, info.notes, source="model")
+    assert info.notes[CROP_NOTE] == crop_note(spec, interpolation)
+    assert spec == crop_spec(make_job(training_data, tmp_path / "out", cache).run.training)
 
 
 def test_a_stopped_training_resumes_to_the_losses_of_one_that_was_not(

@@ -30,7 +30,27 @@ def test_whole_recordings_are_held_out(training_data: Path) -> None:
     inside, outside = ({recording_of(training_data, i) for i in part} for part in (planned.train, planned.validation))
     assert (len(inside), len(outside), inside & outside) == (2, 1, set())
     assert dict(dealt.num_groups) == {"train": 2, "validation": 1}
+    assert dealt.is_by_subject
+
+
+def test_names_that_tell_nobody_are_dealt_by_recording(training_data: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(training_data, copy)
+    lines = (copy / "train.txt").read_text()
+    for number, sequence in enumerate(sorted({line.split("/")[0] for line in lines.split()})):
+        (copy / "train" / sequence).rename(copy / "train" / f"Toy{number}0")
+        lines = lines.replace(f"{sequence}/", f"Toy{number}0/")
+    (copy / "train.txt").write_text(lines)
+    dealt = plan(copy, validation_fraction=0.3)
+    assert dict(dealt.num_groups) == {"train": 2, "validation": 1}
     assert not dealt.is_by_subject
+
+
+@pytest.mark.parametrize("change", [{"labels_uri": "s3://bucket/run"}, {"pseudo_label_fraction": 0.5}])
+def test_labels_nobody_would_read_are_refused(training_data: Path, change: dict[str, object]) -> None:
+    asked = training(training_data).model_copy(update=change)
+    with pytest.raises(ConfigError, match=f"training.{next(iter(change))}: expected null"):
+        plan_data(asked, load_hand_arrays(), seed=0)
 
 
 def test_the_same_seed_deals_the_same(training_data: Path) -> None:
