@@ -17,6 +17,7 @@ from s3_server import free_ports
 
 TESTS = Path(__file__).parents[1]
 START_S, STOP_S = 120.0, 20.0
+MAX_STARTS = 4
 MARK = "HOIRAY_CHAOS"
 """A variable that every process of a chaos run inherits: by it they are found, whatever became of their parents."""
 
@@ -80,13 +81,29 @@ class Nodes:
             self._end(node)
         if not any(node.is_head for node in self.nodes):
             self.stop()
-            port, client_port = free_ports(2)
-            self.address = f"127.0.0.1:{port}"
-            self._wait_for([self._start("--head", f"--port={port}", f"--ray-client-server-port={client_port}")])
+            self._start_all(self._head_arguments(), 1)
         for node in self.workers[num_workers:]:
             self._end(node)
-        missing = num_workers - len(self.workers)
-        self._wait_for([self._start(f"--address={self.address}") for _ in range(missing)])
+        self._start_all([f"--address={self.address}"], num_workers - len(self.workers))
+
+    def _head_arguments(self) -> list[str]:
+        port, client_port = free_ports(2)
+        self.address = f"127.0.0.1:{port}"
+        return ["--head", f"--port={port}", f"--ray-client-server-port={client_port}"]
+
+    def _start_all(self, arguments: list[str], count: int) -> None:
+        """Start nodes; one that Ray gives up because the machine is busy is started again."""
+        for attempt in range(1, MAX_STARTS + 1):
+            started = [self._start(*arguments) for _ in range(count)]
+            failed = [node for node in started if not self._is_up(node)]
+            for node in failed:
+                self._end(node)
+            count = len(failed)
+            if not failed:
+                return
+            said = failed[0].log.read_text()[-3000:]
+            if attempt == MAX_STARTS:
+                raise RuntimeError(f"a node did not start, {MAX_STARTS} times:\n{said}")
 
     def processes(self) -> list[psutil.Process]:
         """All processes of all nodes."""
@@ -121,14 +138,14 @@ class Nodes:
         self.nodes.append(Node(process, is_head, path))
         return self.nodes[-1]
 
-    def _wait_for(self, nodes: list[Node]) -> None:
-        """Wait until they are part of the cluster."""
+    def _is_up(self, node: Node) -> bool:
+        """Wait until a node is part of the cluster; False where it will never be."""
         deadline_s = time.monotonic() + START_S
-        for node in nodes:
-            while "Ray runtime started" not in node.log.read_text():
-                if node.process.poll() is not None or time.monotonic() > deadline_s:
-                    raise RuntimeError(f"a node did not start:\n{node.log.read_text()[-3000:]}")
-                time.sleep(0.1)
+        while "Ray runtime started" not in node.log.read_text():
+            if node.process.poll() is not None or time.monotonic() > deadline_s:
+                return False
+            time.sleep(0.1)
+        return True
 
     def _end(self, node: Node) -> None:
         """End a node: first by asking, then by force."""

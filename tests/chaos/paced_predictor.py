@@ -3,7 +3,6 @@
 import os
 import time
 from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 
 from labelling_predictor import BoxPredictor
@@ -40,15 +39,16 @@ def make(*, checkpoint_uri: str | None, hand_path: Path | None, device: str, fol
     return PacedPredictor(folder)
 
 
-def read_log(folder: Path) -> tuple[list[int], Counter[Frame]]:
-    """Who worked, in order of their first call, and how often each frame's hands were predicted."""
+def read_log(folder: Path) -> dict[int, Counter[Frame]]:
+    """How often each frame's hands were predicted, by the process that did, in order of their first calls."""
     text = (folder / LOG).read_text() if (folder / LOG).exists() else ""
-    lines = [line.split() for line in text.splitlines()]
-    return list(dict.fromkeys(int(line[0]) for line in lines)), Counter(_frames(line[1:] for line in lines))
+    found: dict[int, Counter[Frame]] = {}
+    for line in text.splitlines():
+        pid, *words = line.split()
+        found.setdefault(int(pid), Counter()).update(_frame(word) for word in words)
+    return found
 
 
-def _frames(lines: Iterable[list[str]]) -> Iterable[Frame]:
-    for words in lines:
-        for word in words:
-            video, frame = word.split(".")
-            yield int(video), int(frame)
+def _frame(word: str) -> Frame:
+    video, frame = word.split(".")
+    return int(video), int(frame)

@@ -18,6 +18,8 @@ PACE_S = 0.06
 
 RUN_S, ORPHANS_S, MAX_RUNS = 240.0, 15.0, 4
 
+ENDS_THE_RUN = ("driver", "cluster")
+
 CLUSTER = """
 head: {{num_cpus: 2, memory_gib: 2}}
 pools:
@@ -41,6 +43,7 @@ class Round:
         committed: shards committed when the kill came, of so many.
         num_killed: processes that were hit; zero where the run had ended before.
         in_flight: shards begun and not committed at the kill.
+        begun_late: more that actors whose run had been killed began before they died too.
         redone: shards of which anything was predicted again.
         redone_hands: hands that were predicted again.
         exits: exit status of each start of the command.
@@ -56,6 +59,7 @@ class Round:
     committed: tuple[int, int] = (0, 0)
     num_killed: int = 0
     in_flight: int = 0
+    begun_late: int = 0
     redone: int = 0
     redone_hands: int = 0
     exits: list[int] = field(default_factory=list)
@@ -73,7 +77,9 @@ class RoundPlayer:
 
     def __init__(self, world: World, nodes: Nodes, folder: Path) -> None:
         self._world, self._nodes, self._folder = world, nodes, folder
+        self._before: set[str] = set()
         self._in_flight: set[str] = set()
+        self._pids: set[int] = set()
 
     def play(self, number: int, kind: str, rng: random.Random) -> Round:
         """Play a round."""
@@ -141,19 +147,24 @@ class RoundPlayer:
 
     def _kill(self, played: Round, driver: "subprocess.Popen[bytes]", out: Path, rng: random.Random) -> None:
         before = _committed(out)
-        busy = read_log(self._world.folder)[0]
-        played.num_killed = kill(played.kind, driver.pid, self._nodes, busy, rng)
-        begun = {shard for shard, count in self._world.done().items() if count}
+        played.num_killed = kill(played.kind, driver.pid, self._nodes, list(read_log(self._world.folder)), rng)
+        # whoever had begun by now belongs to the run that was hit
+        self._pids = set(read_log(self._world.folder))
+        self._before, self._in_flight = before, self._world.done().keys() - before
         played.committed = len(before), self._world.num_shards
-        self._in_flight = begun - before
         played.in_flight = len(self._in_flight)
 
     def _count_work(self, played: Round) -> None:
         """Compare the work that was done with that of an unbroken run."""
         done = self._world.done()
+        in_flight = self._in_flight if played.num_killed else set()
+        if played.num_killed and played.kind in ENDS_THE_RUN:
+            # actors outlive their command until Ray notices, and what they still begin is in flight too
+            in_flight = in_flight | (self._world.done(self._pids).keys() - self._before)
+            played.begun_late = len(in_flight) - len(self._in_flight)
         redone = {name: done[name] - count for name, count in self._world.work.items() if done[name] > count}
         played.redone, played.redone_hands = len(redone), sum(redone.values())
-        beyond = redone.keys() - (self._in_flight if played.num_killed else set())
+        beyond = redone.keys() - in_flight
         played.problems += [f"done again, though not in flight: {name}" for name in sorted(beyond)]
         played.problems += [f"not done: {name}" for name, count in self._world.work.items() if done[name] < count]
 

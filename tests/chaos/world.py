@@ -3,8 +3,8 @@
 import contextlib
 import io
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -78,12 +78,13 @@ class World:
         """Begin the log of work anew."""
         (self.folder / LOG).write_text("")
 
-    def done(self) -> Counter[str]:
-        """Hands predicted since the log began, by shard."""
+    def done(self, pids: Collection[int] | None = None) -> Counter[str]:
+        """Hands predicted since the log began, by shard; by these processes only, where some are given."""
         counts: Counter[str] = Counter()
-        for frame, count in read_log(self.folder)[1].items():
-            counts[self.shard_of[frame]] += count
-        return counts
+        for pid, frames in read_log(self.folder).items():
+            for frame, count in frames.items():
+                counts[self.shard_of[frame]] += count if pids is None or pid in pids else 0
+        return +counts
 
 
 def clips() -> dict[str, Clip]:
@@ -123,12 +124,9 @@ def make_world(folder: Path, data_uri: str | None = None) -> World:
     with contextlib.closing(frames):
         for _ in label_here(job, Tools(PacedPredictor(str(folder)), frames, batch_size=4), lambda _count: None):
             pass
-    shard_of = _shard_of(job)
-    work: Counter[str] = Counter()
-    for frame, count in read_log(folder)[1].items():
-        work[shard_of[frame]] += count
     assert len(job.long_videos) == 1, "the long video is to be cut"
-    return World(folder, data_uri, digests_of(job), shard_of, work)
+    world = World(folder, data_uri, digests_of(job), _shard_of(job), Counter())
+    return replace(world, work=world.done())
 
 
 def _shard_of(job: LabelJob) -> dict[Frame, str]:
