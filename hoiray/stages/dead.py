@@ -37,9 +37,10 @@ class DeadVideo:
 
 
 def list_dead(store: Store, predict_id: str, plan: Plan | None = None) -> Iterator[DeadVideo]:
-    """Walk the videos a run gave up: refused when it was planned, then by shard.
+    """Walk the videos a run gave up, each once: refused when it was planned, then by shard.
 
-    Only shards with dead letters are read; their markers are what counts.
+    Only shards with dead letters are read; their markers are what counts. Memory: the names of the dead, as a long
+    video may be given up in several shards.
     """
     if plan is not None:
         for row in plan.refusals():
@@ -49,6 +50,14 @@ def list_dead(store: Store, predict_id: str, plan: Plan | None = None) -> Iterat
                     message=row["message"], attempts=1,
                 )  # fmt: skip
                 yield DeadVideo(letter, None)
+    seen = set[str]()
+    for dead in _dead_in_shards(store, predict_id):
+        if dead.letter.video_id not in seen:
+            seen.add(dead.letter.video_id)
+            yield dead
+
+
+def _dead_in_shards(store: Store, predict_id: str) -> Iterator[DeadVideo]:
     area = predictions_area(predict_id)
     for info in store.objects(letters_folder(predict_id)):
         shard_id = shard_of_marker(info.key)
@@ -74,7 +83,7 @@ def retry_dead(store: Store, predict_id: str, plan: Plan, *, video_id: str | Non
     """
     wanted = {
         it.shard_id
-        for it in list_dead(store, predict_id)
+        for it in _dead_in_shards(store, predict_id)
         if it.shard_id is not None and video_id in (None, it.letter.video_id)
     }
     buckets = {entry.shard_id: entry.bucket_id for entry in plan.shards() if entry.shard_id in wanted}

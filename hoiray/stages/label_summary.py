@@ -23,7 +23,7 @@ class Summary:
         labels: folder of its labels.
         num_shards, num_shards_done: of the plan; predicted.
         num_buckets, num_buckets_done: of the plan; judged.
-        num_videos: of the shards that are done.
+        num_videos: of the shards that are done; a long video counts once, whatever it is cut into.
         num_not_planned: videos that were refused when the run was planned.
         dead: videos given up, by `stage: class`.
         num_rows: hands with a label.
@@ -63,10 +63,18 @@ def summarise(job: LabelJob) -> Summary:
     """Count what is committed. Reads every marker of the plan's shards, several at a time."""
     dead, timings, reasons = Counter[str](), Counter[str](), Counter[str]()
     num_shards = num_videos = num_buckets = num_rows = num_accepted = 0
+    bucket_of = {shard_id: bucket_id for bucket_id, shards in job.long_videos.items() for shard_id in shards}
+    seen, given_up = set[str](), set[str]()
     for marker in read_markers(job.store, job.predictions, _done(job, job.predictions)):
         num_shards += 1
-        num_videos += marker.num_videos
-        dead.update(f"{letter.stage}: {letter.error_class}" for letter in marker.dead_letters)
+        bucket_id = bucket_of.get(marker.shard_id, marker.shard_id)
+        # a long video lies in several shards, and may be given up in each
+        num_videos += 0 if bucket_id in seen else marker.num_videos
+        if bucket_id not in given_up:
+            dead.update(f"{letter.stage}: {letter.error_class}" for letter in marker.dead_letters)
+        if marker.shard_id in bucket_of:
+            seen.add(bucket_id)
+            given_up.update([bucket_id] if marker.dead_letters else [])
         timings.update(marker.timings_s)
     for marker in read_markers(job.store, job.labels, _done(job, job.labels)):
         num_buckets += 1

@@ -1,9 +1,11 @@
 import json
 from pathlib import Path
 
+from clips import overwritten
 from labelling import Clip, clips, run_of, write_videos
 from labelling_predictor import BoxPredictor
 
+from hoiray.stages.dead import list_dead, retry_dead
 from hoiray.stages.frame_source import DecodeSettings, LocalFrames
 from hoiray.stages.label_job import open_label_job
 from hoiray.stages.label_shard import Tools, label_here, measure_shard, predict_shard
@@ -36,3 +38,16 @@ def test_a_labelling_is_summed_up_from_what_is_committed(tmp_path: Path) -> None
     assert f"{num_rows} hands labelled" in text
     assert "3 videos done, 1 given up (decode: UnreadableVideoError 1), 1 could not be planned" in text
     assert whole.labels in text
+
+
+def test_a_long_video_that_is_given_up_in_every_segment_is_one_dead_video(tmp_path: Path) -> None:
+    write_videos(str(tmp_path), clips(1) | {"zeros.mp4": Clip(30, damage=lambda it: overwritten(it, 0, b"\0"))})
+    job = open_label_job(run_of(tmp_path, tmp_path / "out", target_frames=6, max_video_frames=7))
+    frames = LocalFrames(DecodeSettings(None))
+    list(label_here(job, Tools(BoxPredictor(), frames, batch_size=4), lambda _count: None))
+    frames.close()
+    summary = summarise(job)
+    assert (summary.num_videos, summary.num_dead) == (2, 1)
+    assert [it.letter.video_id for it in list_dead(job.store, job.predict_id, job.plan)] == ["zeros.mp4"]
+    (segments,) = job.long_videos.values()
+    assert retry_dead(job.store, job.predict_id, job.plan, video_id="zeros.mp4") == sorted(segments)
