@@ -87,9 +87,10 @@ def _kills(part: Mapping[str, Any]) -> list[str]:
     hands = sum(it["redone_hands"] for it in rounds)
     lines += [
         "",
-        "In flight: shards of which something had been predicted and that were not committed when the kill came, or that"
-        f" actors began before they followed their command ({sum(it['begun_late'] for it in rounds)} in all). Done"
-        f" again: those of which anything was predicted a second time; no other shard ever was. Of {part['num_hands']}"
+        "In flight: shards of which something had been predicted and that were not committed when the kill came, or"
+        f" that actors began before they followed their command ({sum(it['begun_late'] for it in rounds)} in all). Done"
+        " again: those of which anything was predicted a second time; one that was not in flight would be a finding."
+        f" Of {part['num_hands']}"
         f" hands a run, {hands / max(len(rounds), 1):.1f} were predicted again on average.", "",
     ]  # fmt: skip
     lines += [f"* round {it['number']} ({it['kind']}): {'; '.join(it['problems'])[:600]}" for it in bad]
