@@ -7,13 +7,14 @@ from torch import Tensor, nn
 
 from hoiray.config.network import NetworkConfig
 from hoiray.errors import ContractError, describe
+from hoiray.geometry.control_points import NUM_CONTROL_POINTS
 from hoiray.hand.joints import WRIST
 from hoiray.hand.model import HandModel
 from hoiray.models.backbone import Backbone
 from hoiray.models.batch import NetworkInput
 from hoiray.models.hand_decoder import DecodedHand, HandDecoder
 from hoiray.models.layers import set_momentum
-from hoiray.models.object_decoder import NUM_CONTROL_POINTS, Proposals, object_decoder
+from hoiray.models.object_decoder import Proposals, object_decoder
 from hoiray.models.reasoning import ContextualReasoning, Reasoned
 from hoiray.models.roi import Regions, crop_regions, intersection_boxes
 

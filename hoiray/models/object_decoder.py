@@ -6,10 +6,9 @@ import torch
 from torch import Tensor, nn
 
 from hoiray.config.network import HandDecoderConfig, NetworkConfig, ObjectDecoderConfig
+from hoiray.geometry.control_points import NUM_CONTROL_POINTS
 from hoiray.models.hand_decoder import JointLocator
 from hoiray.models.heatmaps import cell_centers, expected_points, normalised, pooled
-
-NUM_CONTROL_POINTS: Final = 21
 
 LEAKY_SLOPE: Final = 0.1
 """Of the released code's object head; the rest of it has 0.01."""
