@@ -116,6 +116,7 @@ def test_a_run_that_cannot_move_ends_and_says_what_waits_for_what(data: Path, tm
 
 
 @pytest.mark.s3
+@pytest.mark.slow
 @pytest.mark.usefixtures("s3_environment")
 def test_a_killed_run_is_finished_by_two_at_once_on_s3(data: Path, tmp_path: Path, s3_server: S3Server) -> None:
     slow = tmp_path / "slow"
