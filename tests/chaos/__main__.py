@@ -45,6 +45,8 @@ def _play(arguments: argparse.Namespace) -> int:
         "command": _command(), "seed": arguments.seed, "asked": arguments.rounds, "num_shards": world.num_shards,
         "num_videos": len(clips()), "num_hands": sum(world.work.values()), "rounds": [], "machine": machine(),
     }  # fmt: skip
+    # rounds of some kinds only do not replace those of all
+    name = "kills" if set(kinds) == set(KINDS) else f"kills of {arguments.kinds}"
     with running_nodes() as nodes:
         player = RoundPlayer(world, nodes, folder)
         for number in range(arguments.rounds):
@@ -52,7 +54,7 @@ def _play(arguments: argparse.Namespace) -> int:
                 break
             played = player.play(number, kinds[number % len(kinds)], random.Random(f"{arguments.seed} {number}"))
             part["rounds"].append(played.record())
-            write_report(arguments.out, {"kills": part})
+            write_report(arguments.out, {name: part})
             print(f"round {number} {played.kind}: {played.wall_s} s, {played.problems or 'ok'}", flush=True)
         nodes.stop()
         left = [str(it) for it in marked(nodes)]

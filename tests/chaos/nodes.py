@@ -127,7 +127,9 @@ class Nodes:
         is_head = "--head" in arguments
         command = [
             str(Path(sys.executable).parent / "ray"), "start", "--block", "--disable-usage-stats", *arguments,
-            "--num-cpus=2", "--num-gpus=0", "--object-store-memory=80000000", "--min-worker-port=0",
+            # a head without CPUs, as clusters have it: Ray would put every actor there
+            f"--num-cpus={0 if is_head else 2}", "--num-gpus=0",
+            "--object-store-memory=80000000", "--min-worker-port=0",
             "--max-worker-port=0", "--dashboard-agent-listen-port=0",
             *([f"--temp-dir={self.folder}", "--include-dashboard=false"] if is_head else []),
         ]  # fmt: skip

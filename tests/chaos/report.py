@@ -49,8 +49,8 @@ def page(found: Mapping[str, Any]) -> list[str]:
         "# Reliability", "",
         "Written by `PYTHONPATH=tests python -m chaos`; the figures behind it are in `reliability.json`.", "",
     ]  # fmt: skip
-    if "kills" in found:
-        lines += _kills(found["kills"])
+    for name in sorted(it for it in found if it.startswith("kills")):
+        lines += _kills(found[name])
     if "faults" in found:
         lines += _faults(found["faults"])
     if "corpus" in found:
@@ -63,21 +63,21 @@ def _kills(part: Mapping[str, Any]) -> list[str]:
     bad = [it for it in rounds if it["problems"]]
     hit = [it for it in rounds if it["num_killed"]]
     lines = [
-        "## Kills", "",
+        f"## Kills: {', '.join(dict.fromkeys(it['kind'] for it in rounds))}", "",
         f"Command: `{part['command']}`", "",
         f"{len(rounds)} of {part['asked']} rounds were played, with seed {part['seed']}. A round labels"
         f" {part['num_shards']} shards ({part['num_videos']} videos, one of them cut into segments) with `hoiray label`"
-        " on a Ray cluster of a head and one or two worker nodes, each a `ray start` of its own. At a random moment"
+        " on a Ray cluster of a head and some worker nodes, each a `ray start` of its own. At a random moment"
         " somebody is killed with SIGKILL. Where that ends the command, or makes it fail, it is run again, with another"
         " number of nodes, other pools and another batch size, until it succeeds. Then every data object's digest is"
         " compared with those of an unbroken run in one process, every row's key is counted, `hoiray verify` is run,"
         " work done twice is compared with what was in flight, and processes and shared memory that stayed are looked"
         " for.", "",
         f"**{len(rounds) - len(bad)} of {len(rounds)} rounds ended without a finding**: nothing lost, nothing twice,"
-        f" nothing different, nothing left behind. {len(hit)} kills hit, {_count(hit, 'in_flight')} of them in the"
-        " middle of a shard.", "",
-        "| killed | rounds | hit | mid-shard | starts of the command | in flight, mean (most) | done again, mean (most)"
-        " | seconds from the kill to the end, median | findings |",
+        f" nothing different, nothing left behind. {len(hit)} kills hit, {_count(hit, 'in_flight')} of them while"
+        f" shards were in flight; {_count(rounds, 'redone')} cost work that had to be done again.", "",
+        "| killed | rounds | hit | with shards in flight | starts of the command | in flight, mean (most)"
+        " | done again, mean (most) | seconds from the kill to the end, median | findings |",
         "|---|---|---|---|---|---|---|---|---|",
     ]  # fmt: skip
     for kind in (*KINDS, None):
@@ -93,6 +93,10 @@ def _kills(part: Mapping[str, Any]) -> list[str]:
         f" Of {part['num_hands']}"
         f" hands a run, {hands / max(len(rounds), 1):.1f} were predicted again on average.", "",
     ]  # fmt: skip
+    workers = [it for it in rounds if it["kind"] == "node"]
+    if workers:
+        count = sum(it.get("predictors_hit", 0) > 0 for it in workers)
+        lines += [f"{count} of {len(workers)} killed worker nodes are known to have held an actor that predicted.", ""]
     lines += [f"* round {it['number']} ({it['kind']}): {'; '.join(it['problems'])[:600]}" for it in bad]
     if bad:
         lines.append("")

@@ -42,6 +42,7 @@ class Round:
         pools: least and most predictors, and hands a batch, at each start.
         committed: shards committed when the kill came, of so many.
         num_killed: processes that were hit; zero where the run had ended before.
+        predictors_hit: actors that had predicted, on nodes that died.
         in_flight: shards begun and not committed at the kill.
         begun_late: more that actors whose run had been killed began before they died too.
         redone: shards of which anything was predicted again.
@@ -58,6 +59,7 @@ class Round:
     pools: list[tuple[int, int, int]] = field(default_factory=list)
     committed: tuple[int, int] = (0, 0)
     num_killed: int = 0
+    predictors_hit: int = 0
     in_flight: int = 0
     begun_late: int = 0
     redone: int = 0
@@ -116,8 +118,8 @@ class RoundPlayer:
             raise RuntimeError(f"no success in {MAX_RUNS} runs: {(out / 'said.txt').read_text()[-2000:]}")
 
     def _start(self, played: Round, out: Path, rng: random.Random) -> "subprocess.Popen[bytes]":
-        """Start the command: on one or two worker nodes, with other pools each time."""
-        self._nodes.ensure(rng.choice((1, 2)))
+        """Start the command: on two or three worker nodes, with other pools each time."""
+        self._nodes.ensure(rng.choice((2, 3)))
         out.mkdir(exist_ok=True)
         low, high, batch = rng.choice((1, 2)), rng.choice((2, 3)), rng.choice((2, 4, 7))
         played.num_workers.append(len(self._nodes.workers))
@@ -146,8 +148,10 @@ class RoundPlayer:
         return driver.poll() is None
 
     def _kill(self, played: Round, driver: "subprocess.Popen[bytes]", out: Path, rng: random.Random) -> None:
-        before = _committed(out)
-        played.num_killed = kill(played.kind, driver.pid, self._nodes, list(read_log(self._world.folder)), rng)
+        before, busy = _committed(out), list(read_log(self._world.folder))
+        homes = [(node, {it.pid for it in node.processes()} & set(busy)) for node in self._nodes.workers]
+        played.num_killed = kill(played.kind, driver.pid, self._nodes, busy, rng)
+        played.predictors_hit = sum(len(pids) for node, pids in homes if node.raylet is None)
         # whoever had begun by now belongs to the run that was hit
         self._pids = set(read_log(self._world.folder))
         self._before, self._in_flight = before, self._world.done().keys() - before
