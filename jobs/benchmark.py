@@ -57,6 +57,22 @@ def train(
     typer.echo(run(out, pairs=pairs, force=force, data=data, preset=preset, with_ray=ray))
 
 
+@app.command()
+def labels(
+    *,
+    run_uri: Annotated[str, typer.Option("--run", help="Folder of a label run, local or s3://.")],
+    truth: Annotated[str, typer.Option(help="Root of the synthetic set whose videos were labelled.")],
+    out: Out = Path("out/benchmark"),
+    judge_id: Annotated[str | None, typer.Option(help="Which labels; default: the only ones.")] = None,
+    right_mm: Annotated[float, typer.Option(help="A label is called right up to this PA-MPJPE.", min=0.0)] = 8.0,
+    picture: Annotated[Path | None, typer.Option(help="Also draw accepted and refused labels (.jpg, .png).")] = None,
+) -> None:
+    """Accepted labels against refused ones, reason by reason, by their distance from a synthetic set's truth."""
+    from hoiray.benchmarks.labels import run
+
+    typer.echo(run(out, run_uri=run_uri, truth_uri=truth, judge_id=judge_id, right_mm=right_mm, picture=picture))
+
+
 if __name__ == "__main__":
     try:
         app()

@@ -138,6 +138,18 @@ class GroupBootstrap:
         resampled = 1.0 - self._ratio(sums_a, sums_b)
         return self._interval(resampled, 1.0 - _ratio(sums_a.sum(), sums_b.sum()), int((counts > 0).sum()))
 
+    def ratio_of_means(self, first: npt.NDArray[np.floating], second: npt.NDArray[np.floating]) -> Interval:
+        """Bound mean(first) / mean(second), each over the samples it has a value of: two parts of the same set.
+
+        No interval where either part lies in fewer than two groups; a resample without one of the parts is left out.
+        """
+        sums_a, counts_a = self._sums_and_counts(self._require(first))
+        sums_b, counts_b = self._sums_and_counts(self._require(second))
+        with np.errstate(divide="ignore"):
+            resampled = self._ratio(sums_a, counts_a) / self._ratio(sums_b, counts_b)
+        value = _ratio(_ratio(sums_a.sum(), counts_a.sum()), _ratio(sums_b.sum(), counts_b.sum()))
+        return self._interval(resampled, value, min(int((counts > 0).sum()) for counts in (counts_a, counts_b)))
+
     def _sums_and_counts(self, values: Floats) -> tuple[Floats, Floats]:
         num_groups, index = self._index
         is_measured = ~np.isnan(values)

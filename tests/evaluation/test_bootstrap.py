@@ -126,3 +126,20 @@ def test_one_value_per_sample_is_demanded(wrong: np.ndarray) -> None:
         GroupBootstrap(GROUPS, seed=0).mean(wrong)
     with pytest.raises(ContractError, match="categories"):
         GroupBootstrap(GROUPS, seed=0).mean_of_means(values(0), ["x"])
+
+
+def test_a_ratio_of_means_compares_two_parts_of_a_set() -> None:
+    second = values(4)
+    is_first = np.arange(N) % 2 == 0
+    first_part, second_part = np.where(is_first, 3.0 * second, np.nan), np.where(is_first, np.nan, second)
+    found = GroupBootstrap(GROUPS, seed=1, num_resamples=200).ratio_of_means(first_part, second_part)
+    assert found.value == pytest.approx(np.nanmean(first_part) / np.nanmean(second_part))
+    assert found.low <= found.value <= found.high
+
+
+def test_a_ratio_to_a_part_of_one_group_has_no_interval() -> None:
+    is_alone = np.array(GROUPS) == GROUPS[0]
+    ones = np.ones(N)
+    found = GroupBootstrap(GROUPS, seed=1, num_resamples=50).ratio_of_means(ones, np.where(is_alone, ones, np.nan))
+    assert found.value == pytest.approx(1.0)
+    assert np.isnan(found.low)
