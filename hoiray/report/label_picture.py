@@ -115,7 +115,7 @@ def draw_labels(rows: Sequence[Mapping[str, Any]], uris: Sequence[str], pa_mpjpe
     return make_sheet(
         grid,
         title="Accepted (green) and refused (orange) labels",
-        subtitle="drawn by lot; mesh and joints as predicted, white: the given box; PA: true error, unknown to the judge",
+        subtitle="drawn by lot; mesh and joints as predicted; white: given box; PA: true error, unknown to the judge",
     )
 
 
