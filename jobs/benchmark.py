@@ -66,11 +66,14 @@ def labels(
     judge_id: Annotated[str | None, typer.Option(help="Which labels; default: the only ones.")] = None,
     right_mm: Annotated[float, typer.Option(help="A label is called right up to this PA-MPJPE.", min=0.0)] = 8.0,
     picture: Annotated[Path | None, typer.Option(help="Also draw accepted and refused labels (.jpg, .png).")] = None,
+    note: Annotated[str, typer.Option(help="A line for the report, such as which weights labelled.")] = "",
 ) -> None:
     """Accepted labels against refused ones, reason by reason, by their distance from a synthetic set's truth."""
     from hoiray.benchmarks.labels import run
 
-    typer.echo(run(out, run_uri=run_uri, truth_uri=truth, judge_id=judge_id, right_mm=right_mm, picture=picture))
+    typer.echo(
+        run(out, run_uri=run_uri, truth_uri=truth, judge_id=judge_id, right_mm=right_mm, picture=picture, note=note)
+    )
 
 
 if __name__ == "__main__":

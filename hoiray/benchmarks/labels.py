@@ -326,7 +326,16 @@ def _mean(values: Floats) -> float:
 # --- the command ------------------------------------------------------------------------------------------------------
 
 
-def run(out: Path, *, run_uri: str, truth_uri: str, judge_id: str | None, right_mm: float, picture: Path | None) -> str:
+def run(
+    out: Path,
+    *,
+    run_uri: str,
+    truth_uri: str,
+    judge_id: str | None,
+    right_mm: float,
+    picture: Path | None,
+    note: str = "",
+) -> str:
     """Compare a run with the truth and write `labels.json` and `labels.md` into `out`; return the Markdown.
 
     Args:
@@ -336,6 +345,7 @@ def run(out: Path, *, run_uri: str, truth_uri: str, judge_id: str | None, right_
         judge_id: which labels; None for the only ones.
         right_mm: a label is called right up to this PA-MPJPE.
         picture: where a page of accepted and refused labels is written; None for none.
+        note: what else must be known to read the figures, such as which weights labelled.
 
     Raises:
         ConfigError: there are labels of several judge_ids, and none is named.
@@ -348,7 +358,7 @@ def run(out: Path, *, run_uri: str, truth_uri: str, judge_id: str | None, right_
     area = labels_area(_judge_id(store, judge_id))
     compared = compare_labels(read_labels(store, plan, area), read_true_hands(truth_uri))
     tables = tables_of(compared, right_mm)
-    header = _header(compared, run_uri, truth_uri, area, plan)
+    header = _header(compared, run_uri, truth_uri, area, plan) | ({"note": note} if note else {})
     text = markdown("Labels against the truth", header, tables)
     (out / "labels.md").write_text(text)
     (out / "labels.json").write_text(json_document("Labels against the truth", header, tables))
