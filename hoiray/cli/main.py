@@ -1,8 +1,9 @@
 """The `hoiray` command. Each command imports what it needs when it runs, so that `--help` answers at once."""
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -614,64 +615,42 @@ ClusterPython = Annotated[str, typer.Option("--python", help="The interpreter on
 Waits = Annotated[bool, typer.Option("--wait/--no-wait", help="Follow the log to the end, or leave.")]
 
 
-@submit_app.command("label")
-def submit_label(
-    arguments: JobArguments,
-    address: JobAddress = None,
-    working_dir: WorkingDir = ".",
-    run_name: RunName = None,
-    attempt: Attempt = None,
-    variables: PassOn = None,
-    excludes: Excludes = None,
-    python: ClusterPython = "python",
-    wait: Waits = True,
-) -> None:
-    """Label as a job of a cluster; ends as the job ends. The same command again is the next attempt."""
-    from hoiray.cli.submit import SubmitRequest, submit
+def _submits(job: Literal["label", "train"]) -> Callable[..., None]:
+    """Return the command that submits a job; the jobs differ in nothing else."""
 
-    request = SubmitRequest(
-        "label",
-        tuple(arguments),
-        address,
-        working_dir,
-        run_name,
-        attempt,
-        tuple(variables or ()),
-        tuple(excludes or ()),
-        python,
-        wait,
-    )
-    raise typer.Exit(submit(request))
+    def command(
+        arguments: JobArguments,
+        address: JobAddress = None,
+        working_dir: WorkingDir = ".",
+        run_name: RunName = None,
+        attempt: Attempt = None,
+        variables: PassOn = None,
+        excludes: Excludes = None,
+        python: ClusterPython = "python",
+        wait: Waits = True,
+    ) -> None:
+        from hoiray.cli.submit import SubmitRequest, submit
+
+        request = SubmitRequest(
+            job,
+            tuple(arguments),
+            address,
+            working_dir,
+            run_name,
+            attempt,
+            tuple(variables or ()),
+            tuple(excludes or ()),
+            python,
+            wait,
+        )
+        raise typer.Exit(submit(request))
+
+    return command
 
 
-@submit_app.command("train")
-def submit_train(
-    arguments: JobArguments,
-    address: JobAddress = None,
-    working_dir: WorkingDir = ".",
-    run_name: RunName = None,
-    attempt: Attempt = None,
-    variables: PassOn = None,
-    excludes: Excludes = None,
-    python: ClusterPython = "python",
-    wait: Waits = True,
-) -> None:
-    """Train as a job of a cluster; ends as the job ends. The same command again is the next attempt."""
-    from hoiray.cli.submit import SubmitRequest, submit
-
-    request = SubmitRequest(
-        "train",
-        tuple(arguments),
-        address,
-        working_dir,
-        run_name,
-        attempt,
-        tuple(variables or ()),
-        tuple(excludes or ()),
-        python,
-        wait,
-    )
-    raise typer.Exit(submit(request))
+_JOB_HELP = "{} as a job of a cluster; ends as the job ends. The same command again is the next attempt."
+submit_app.command("label", help=_JOB_HELP.format("Label"))(_submits("label"))
+submit_app.command("train", help=_JOB_HELP.format("Train"))(_submits("train"))
 
 
 def main() -> None:

@@ -33,6 +33,17 @@ def crop_note(spec: CropSpec, interpolation: Interpolation) -> dict[str, Any]:
     return {**asdict(spec), _INTERPOLATION: interpolation}
 
 
+def network_crops(config: "NetworkConfig", *, integer_centers: bool) -> CropSpec:
+    """Return how crops are cut for a network, in training as in prediction."""
+    return CropSpec(
+        size_px=config.input_px,
+        roi_cells=config.regions.cells,
+        hand_box_factor=config.regions.hand_box_factor,
+        object_box_factor=config.regions.object_box_factor,
+        integer_centers=integer_centers,
+    )
+
+
 def crop_spec_of(config: "NetworkConfig", notes: Mapping[str, Any], *, source: str) -> tuple[CropSpec, Interpolation]:
     """Return how a network's crops are cut: as its training noted, else as its preset was published.
 
@@ -45,13 +56,7 @@ def crop_spec_of(config: "NetworkConfig", notes: Mapping[str, Any], *, source: s
         ContractError: the note is none, or tells of crops of another size than the network takes.
     """
     is_released = config.preset == "released"
-    spec = CropSpec(
-        size_px=config.input_px,
-        roi_cells=config.regions.cells,
-        hand_box_factor=config.regions.hand_box_factor,
-        object_box_factor=config.regions.object_box_factor,
-        integer_centers=is_released,
-    )
+    spec = network_crops(config, integer_centers=is_released)
     interpolation: Any = "nearest" if is_released else "linear"
     noted = notes.get(CROP_NOTE)
     if noted is not None:

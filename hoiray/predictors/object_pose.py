@@ -94,12 +94,12 @@ def spanning_box(proposed: Proposed, crops: Crops, box_factor: float) -> Propose
     """
     best = best_proposals(proposed)
     lower, upper = best.min(axis=1), best.max(axis=1)
-    extent = upper - lower
+    extent, middle = upper - lower, (lower + upper) / 2.0
     is_usable = (extent >= MIN_EXTENT_UNIT).all(axis=1) & (np.abs(crops.rotations_rad) < MAX_TURN_RAD)
     scale = np.where(is_usable[:, None], 1.0 / box_factor / np.where(extent > 0.0, extent, 1.0), 1.0)
-    middle = np.where(is_usable[:, None], 0.5, (lower + upper) / 2.0)
-    centred = proposed.points_unit - ((lower + upper) / 2.0)[:, None, None]
-    return Proposed(centred * scale[:, None, None] + middle[:, None, None], proposed.confidences)
+    shift = np.where(is_usable[:, None], 0.5, middle)
+    stretched = (proposed.points_unit - middle[:, None, None]) * scale[:, None, None] + shift[:, None, None]
+    return Proposed(stretched, proposed.confidences)
 
 
 def best_proposals(proposed: Proposed) -> FloatArray:

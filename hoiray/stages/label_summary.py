@@ -63,18 +63,20 @@ def summarise(job: LabelJob) -> Summary:
     """Count what is committed. Reads every marker of the plan's shards, several at a time."""
     dead, timings, reasons = Counter[str](), Counter[str](), Counter[str]()
     num_shards = num_videos = num_buckets = num_rows = num_accepted = 0
-    bucket_of = {shard_id: bucket_id for bucket_id, shards in job.long_videos.items() for shard_id in shards}
+    long_video_of = {shard_id: bucket_id for bucket_id, shards in job.long_videos.items() for shard_id in shards}
     seen, given_up = set[str](), set[str]()
     for marker in read_markers(job.store, job.predictions, _done(job, job.predictions)):
         num_shards += 1
-        bucket_id = bucket_of.get(marker.shard_id, marker.shard_id)
         # a long video lies in several shards, and may be given up in each
-        num_videos += 0 if bucket_id in seen else marker.num_videos
-        if bucket_id not in given_up:
-            dead.update(f"{letter.stage}: {letter.error_class}" for letter in marker.dead_letters)
-        if marker.shard_id in bucket_of:
-            seen.add(bucket_id)
-            given_up.update([bucket_id] if marker.dead_letters else [])
+        long_video = long_video_of.get(marker.shard_id)
+        if long_video is None or long_video not in seen:
+            num_videos += marker.num_videos
+        if long_video is not None:
+            seen.add(long_video)
+        for letter in marker.dead_letters:
+            if letter.video_id not in given_up:
+                given_up.add(letter.video_id)
+                dead[f"{letter.stage}: {letter.error_class}"] += 1
         timings.update(marker.timings_s)
     for marker in read_markers(job.store, job.labels, _done(job, job.labels)):
         num_buckets += 1

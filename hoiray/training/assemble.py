@@ -27,7 +27,7 @@ from hoiray.models.batch import Batch
 from hoiray.models.checkpoint import hand_digest, write_checkpoint
 from hoiray.models.losses import TrainedNetwork
 from hoiray.models.network import HandObjectNetwork
-from hoiray.predictors.load import CROP_NOTE, crop_note
+from hoiray.predictors.load import CROP_NOTE, crop_note, network_crops
 from hoiray.training.average import WeightAverage
 from hoiray.training.data_plan import DataPlan, open_annotated
 from hoiray.training.history import last_scores
@@ -137,14 +137,7 @@ def require_divisible_batch(training: Training, num_workers: int) -> None:
 
 def crop_spec(training: Training) -> CropSpec:
     """What the network wants to be shown."""
-    network = training.network
-    return CropSpec(
-        size_px=network.input_px,
-        roi_cells=network.regions.cells,
-        hand_box_factor=network.regions.hand_box_factor,
-        object_box_factor=network.regions.object_box_factor,
-        integer_centers=training.integer_crop_centers,
-    )
+    return network_crops(training.network, integer_centers=training.integer_crop_centers)
 
 
 def open_sets(

@@ -65,7 +65,7 @@ def test_half_precision_halves_the_file_and_keeps_statistics_whole() -> None:
         torch.testing.assert_close(other, value, atol=0.0 if exact else 1e-4, rtol=0.0 if exact else 1e-3)
 
 
-def test_nano_is_shipped_in_under_five_megabytes() -> None:
+def test_nano_is_small_and_shipped_at_half_precision_in_well_under_five_megabytes() -> None:
     network = make_network(network_preset("nano"))
     assert len(pack_checkpoint(network)) < 5_300_000
     assert len(pack_checkpoint(network, storage="float16")) < 2_700_000
