@@ -348,18 +348,17 @@ def _surface_points(joints_3d: FloatArray) -> Iterator[FloatArray]:
         yield from (middle - across, middle, middle + across)
 
 
-def _joints_px(sample: Sample) -> FloatArray | None:
-    hand = next((one for one in sample.hands if one.joints_3d is not None), None)
-    if hand is None or hand.joints_3d is None or sample.K is None or np.any(hand.joints_3d[:, 2] <= 0.0):
-        return None
-    return project_points(hand.joints_3d, sample.K)
-
-
 def _joints(sample: Sample) -> tuple[FloatArray, FloatArray] | None:
     """Return the first hand's joints and K, where they can be drawn."""
-    if _joints_px(sample) is None or sample.K is None:
+    joints_3d = next((one.joints_3d for one in sample.hands if one.joints_3d is not None), None)
+    if joints_3d is None or sample.K is None or np.any(joints_3d[:, 2] <= 0.0):
         return None
-    return next((one.joints_3d, sample.K) for one in sample.hands if one.joints_3d is not None)
+    return joints_3d, sample.K
+
+
+def _joints_px(sample: Sample) -> FloatArray | None:
+    drawn = _joints(sample)
+    return None if drawn is None else project_points(*drawn)
 
 
 def _to_hand_mask(draw: Draw) -> Callable[[AnnotatedDataset, Sample], Fit | None]:
