@@ -33,7 +33,7 @@ def test_a_network_is_trained_from_the_command_line(
     out = tmp_path / "out"
     run_train(request_of(training_data, out, tmp_path / "crops"))
     told = capsys.readouterr()
-    assert "data: 8 images to train on, 4 held out (1 of 3 recordings" in told.err
+    assert "data: 8 images to train on, 4 held out (1 of 3 people)" in told.err
     assert "epoch 1/1 ended" in told.err
     assert "trained: 1 of 1 epochs, 2 steps" in told.out
     assert "| PA-MPJPE, mm | " in told.out
