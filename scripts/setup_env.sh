@@ -38,7 +38,8 @@ install_with_uv() {
     # A registry now and then drops a connection in several GB of wheels: the second try takes up from the cache.
     local try
     for try in 1 2 3; do
-        UV_HTTP_TIMEOUT=180 "$uv" pip install -q -p "$venv" "${torch_args[@]}" -c constraints.txt -e '.[dev]' && return
+        # as pip does: where Python may write no bytecode, every process would compile torch and Ray anew, for 10 s
+        UV_HTTP_TIMEOUT=180 "$uv" pip install -q --compile-bytecode -p "$venv" "${torch_args[@]}" -c constraints.txt -e '.[dev]' && return
         say "the install broke off (try $try of 3)"
     done
     return 1
