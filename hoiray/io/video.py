@@ -127,7 +127,8 @@ def _decode_with_decord(path: Path) -> np.ndarray:
     import decord
 
     reader = decord.VideoReader(str(path), num_threads=1)
-    return np.stack([reader[index].asnumpy() for index in range(len(reader))])
+    # one after another: a jump (`reader[index]` is one) has been seen to wait for ever
+    return np.stack([reader.next().asnumpy() for _ in range(len(reader))])
 
 
 def _probe_decoder(codec: str, name: str, decode: Callable[[Path], np.ndarray], path: Path) -> CodecProbe:
