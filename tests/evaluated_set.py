@@ -6,13 +6,13 @@ import torch
 from toy_world import make_recording, slot, write_recording
 
 from hoiray.config.network import network_preset
+from hoiray.datasets.formats.truth import TRUTH_FOLDER
 from hoiray.hand.model import HandModel
 from hoiray.io.store import Store
 from hoiray.models.checkpoint import write_checkpoint
 from hoiray.models.network import HandObjectNetwork
 from hoiray.synthetic.writers import freihand, ho3d
 from hoiray.synthetic.writers.shot import Format
-from hoiray.synthetic.writers.truth import TRUTH_FOLDER
 
 LAYOUTS = {"ho3d_v2": ho3d.HO3D_V2, "ho3d_v3": ho3d.HO3D_V3, "freihand": freihand.FREIHAND}
 

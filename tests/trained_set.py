@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 from toy_world import make_recording, slot, write_recording
 
+from hoiray.datasets.formats.truth import TRUTH_FOLDER
 from hoiray.io.store import Store
 from hoiray.synthetic.writers import ho3d
-from hoiray.synthetic.writers.truth import TRUTH_FOLDER
 
 
 def write_trained_set(folder: Path, *, num_recordings: int = 3, num_frames: int = 4) -> None:

@@ -16,6 +16,7 @@ import pyarrow as pa
 from scipy.optimize import linear_sum_assignment
 
 from hoiray.benchmarks.timing import make_report_folder
+from hoiray.datasets.formats.truth import TRUTH_FOLDER, read_truth
 from hoiray.errors import ConfigError, ContractError, InputError, describe
 from hoiray.evaluation.bootstrap import GroupBootstrap, Interval
 from hoiray.evaluation.tables import Cell, Column, Table, make_bootstrap
@@ -33,7 +34,6 @@ from hoiray.stages.markers import committed_units, read_markers
 from hoiray.stages.plan import Plan, open_plan
 from hoiray.stages.run_layout import PLAN_FOLDER, Area, labels_area
 from hoiray.stages.unmeasured_column import unpack_words
-from hoiray.synthetic.writers.truth import TRUTH_FOLDER, read_truth
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]

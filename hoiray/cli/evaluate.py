@@ -16,6 +16,7 @@ from hoiray import __version__
 from hoiray.cli.boxes_file import GivenBox, read_boxes
 from hoiray.cli.inspect import hand_of_labels
 from hoiray.cli.progress import hands_progress
+from hoiray.datasets.formats.truth import TRUTH_FOLDER
 from hoiray.datasets.iterate import spread_indices
 from hoiray.datasets.open import detect_format, open_dataset
 from hoiray.datasets.sample import AnnotatedDataset
@@ -42,7 +43,6 @@ from hoiray.predictors.load import LoadedNetwork, load_network
 from hoiray.predictors.over_dataset import HandQuery, predict_queries
 from hoiray.predictors.protocol import HandPredictions, Predictor
 from hoiray.synthetic.objects import build_object
-from hoiray.synthetic.writers.truth import TRUTH_FOLDER
 
 if TYPE_CHECKING:
     from hoiray.metrics.symmetry import ObjectSymmetry
@@ -52,6 +52,7 @@ HELD_OUT_SPLITS: Final[Mapping[str, str]] = {
     "freihand": "evaluation",
     "fpha": "test",
     "dexycb": "test",
+    "synthetic_truth": "test",
 }
 """The split that is evaluated where none is named: never the one that is trained on."""
 

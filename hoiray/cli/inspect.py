@@ -6,6 +6,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from hoiray.datasets.formats.truth import TRUTH_FOLDER
 from hoiray.datasets.iterate import iterate, spread_indices
 from hoiray.datasets.open import open_dataset
 from hoiray.datasets.reading import read_through
@@ -16,7 +17,6 @@ from hoiray.hand.model import HandModel
 from hoiray.io.store import Store
 from hoiray.report.contact_sheet import draw_contact_sheet
 from hoiray.report.dataset_facts import DatasetFacts, collect_facts
-from hoiray.synthetic.writers.truth import TRUTH_FOLDER
 
 MAX_SHOWN_DEAD_LETTERS = 5
 

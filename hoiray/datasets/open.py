@@ -15,6 +15,7 @@ from hoiray.datasets.ho3d_processed import Ho3dProcessedDataset
 from hoiray.datasets.images import ImageFolder, is_image
 from hoiray.datasets.sample import AnnotatedDataset
 from hoiray.datasets.something import SomethingDataset
+from hoiray.datasets.synthetic_truth import SyntheticTruth
 from hoiray.datasets.videos import VideoFolder, is_video
 from hoiray.errors import ConfigError, ContractError, describe
 from hoiray.hand.load import HandArrays
@@ -110,9 +111,18 @@ FORMATS: Final[Mapping[str, Format]] = MappingProxyType(
             lambda _: "all",
             lambda uri, split, _: ImageFolder.open(uri, split),
         ),
+        "synthetic_truth": Format(
+            "never by itself: videos of hoiray synth with all their truth, only where --format says so",
+            lambda _: False,
+            lambda _: "test",
+            lambda uri, split, _: SyntheticTruth.open(uri, split),
+        ),
     }
 )
 """Every format, in the order they are looked for: the particular before the general."""
+
+NEVER_FOUND: Final = frozenset({"synthetic_truth"})
+"""Formats that must be asked for: their files look like another's."""
 
 ANY_FILES: Final = frozenset({"videos", "images"})
 """Formats that are recognised by the kind of any file below the root, so by those of a data set's parent folder too."""
@@ -130,7 +140,9 @@ def detect_format(uri: str) -> str:
             _refuse_parent_folder(store)
         if candidate.is_there(store):
             return name
-    looked_for = "; ".join(f"{name}: {candidate.looked_for}" for name, candidate in FORMATS.items())
+    looked_for = "; ".join(
+        f"{name}: {candidate.looked_for}" for name, candidate in FORMATS.items() if name not in NEVER_FOUND
+    )
     fix = "Check the location: it must be the folder that holds these files itself."
     raise ContractError(describe(what=store.uri, expected=f"one of: {looked_for}", found="none of them", fix=fix))
 

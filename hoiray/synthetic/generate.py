@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, Final, cast
 
 from hoiray import __version__
+from hoiray.datasets.formats.truth import DATASET_KEY, TRUTH_FOLDER
 from hoiray.errors import ConfigError, ContractError, describe
 from hoiray.io.store import Store
 from hoiray.synthetic.card import CARD_KEY, RecordingFacts, write_card
@@ -28,7 +29,7 @@ from hoiray.synthetic.writers.freihand import FREIHAND
 from hoiray.synthetic.writers.ho3d import HO3D_PROCESSED, HO3D_V2, HO3D_V3
 from hoiray.synthetic.writers.shot import Format, Part, RecordingWriter, Slot, film
 from hoiray.synthetic.writers.something import SOMETHING
-from hoiray.synthetic.writers.truth import TRUTH_FOLDER, TruthRecorder, measure_truth
+from hoiray.synthetic.writers.truth import TruthRecorder, measure_truth
 from hoiray.synthetic.writers.videos import VIDEOS
 
 FORMATS: Final[Mapping[str, Format]] = MappingProxyType(
@@ -45,8 +46,6 @@ DOMAIN_FORMATS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 """Formats a domain can be written in; the first is the one written when none is named."""
 
 REQUEST_KEY: Final = f"{TRUTH_FOLDER}/request.json"
-DATASET_KEY: Final = f"{TRUTH_FOLDER}/dataset.json"
-"""Written last: a set without it is not complete."""
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import dataset_files as files
 import pytest
 
 from hoiray.datasets.images import ImageFolder
-from hoiray.datasets.open import FORMATS, detect_format, open_dataset
+from hoiray.datasets.open import FORMATS, NEVER_FOUND, detect_format, open_dataset
 from hoiray.errors import ConfigError, ContractError, InputError
 
 MARKS = {
@@ -19,7 +19,7 @@ MARKS = {
 }
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", MARKS)
 def test_each_format_is_told_by_its_files(tmp_path: Path, name: str) -> None:
     for key in MARKS[name]:
         files.put(tmp_path / key, b"")
@@ -27,15 +27,15 @@ def test_each_format_is_told_by_its_files(tmp_path: Path, name: str) -> None:
 
 
 def test_every_format_has_its_marks() -> None:
-    assert list(MARKS) == list(FORMATS)
+    assert [*MARKS, *NEVER_FOUND] == list(FORMATS)
 
 
 def test_an_unknown_folder_is_told_what_was_looked_for(tmp_path: Path) -> None:
     files.put(tmp_path / "train.txt", "")
     with pytest.raises(ContractError) as refused:
         open_dataset(str(tmp_path))
-    for candidate in FORMATS.values():
-        assert candidate.looked_for in str(refused.value)
+    for name, candidate in FORMATS.items():
+        assert (candidate.looked_for in str(refused.value)) == (name not in NEVER_FOUND)
 
 
 def test_a_typo_is_answered_with_the_nearest_format(tmp_path: Path) -> None:

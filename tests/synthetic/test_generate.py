@@ -16,6 +16,7 @@ import pytest
 from s3_server import S3Server
 
 from hoiray.datasets.dexycb import DexYcbDataset
+from hoiray.datasets.formats.truth import DATASET_KEY, read_truth
 from hoiray.datasets.freihand import FreiHandDataset
 from hoiray.datasets.ho3d import Ho3dDataset
 from hoiray.datasets.sample import AnnotatedDataset, Sample
@@ -32,7 +33,6 @@ from hoiray.synthetic.generate import Job, Outcome, Request, generate, make_requ
 from hoiray.synthetic.objects import build_object
 from hoiray.synthetic.world import plan
 from hoiray.synthetic.writers.shot import truth_model
-from hoiray.synthetic.writers.truth import read_truth
 
 MIN_IOU = 0.97
 
@@ -239,7 +239,7 @@ def test_a_killed_run_is_continued_to_the_same_bytes(
     child.wait()
     done = len(list(markers.glob("*.json")))
     assert done >= 1
-    assert not (target / generating.DATASET_KEY).exists()
+    assert not (target / DATASET_KEY).exists()
     monkeypatch.setattr(generating, "plan", short_plan(4, 1))
     request = make_request("studio", str(target), size="tiny", seed=3)
     with pytest.raises(ConfigError, match="Pass --resume"):

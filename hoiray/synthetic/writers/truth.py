@@ -1,11 +1,6 @@
-"""The truth beside every generated data set: what its format cannot say, for every hand and object of every frame.
+"""The truth beside every generated data set: what its format cannot say, of every hand and object of every frame.
 
-Layout below the data set's root; `hoiray_truth/` is no part of any format, and readers of the format do not see it::
-
-    hoiray_truth/hands/<recording>.parquet       one row per hand, camera and frame
-    hoiray_truth/objects/<recording>.parquet     one row per object, camera and frame
-
-`sample_id` is the format's own name of the frame, so that a prediction for a sample finds its truth.
+The layout is in :mod:`hoiray.datasets.formats.truth`.
 """
 
 import io
@@ -18,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from hoiray.datasets.formats.truth import TRUTH_TIP_SET, hands_key, objects_key, read_truth
 from hoiray.geometry.boxes import from_points
 from hoiray.geometry.cameras import project_points
 from hoiray.hand.joints import TIP_JOINTS, tip_vertices
@@ -40,11 +36,6 @@ from hoiray.synthetic.writers.shot import (
 if TYPE_CHECKING:
     from hoiray.synthetic.world import SplitName
 
-TRUTH_FOLDER: Final = "hoiray_truth"
-
-TRUTH_TIP_SET: Final = "ho3d"
-"""Tips of `joints_3d`; those of another set are vertices of the mesh the parameters give."""
-
 MIN_DEPTH_M: Final = 0.01
 """What lies closer has no image: a hand that reaches this close has no silhouette to compare with."""
 
@@ -52,16 +43,6 @@ MAX_CANVAS_PX: Final = 256
 """Silhouettes are measured at most this large: one pixel of the outline in 256 is 0.4 % of the visible fraction."""
 
 Row = dict[str, Any]
-
-
-def hands_key(recording_id: str) -> str:
-    """Where the hands of a recording lie."""
-    return f"{TRUTH_FOLDER}/hands/{recording_id}.parquet"
-
-
-def objects_key(recording_id: str) -> str:
-    """Where the objects of a recording lie."""
-    return f"{TRUTH_FOLDER}/objects/{recording_id}.parquet"
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,16 +81,6 @@ class TruthRecorder:
         store.write(hands_key(recording_id), _parquet(self._hands, TRUTH_HANDS))
         store.write(objects_key(recording_id), _parquet(self._objects, TRUTH_OBJECTS))
         return hands_key(recording_id), objects_key(recording_id)
-
-
-def read_truth(store: Store, key: str, schema: TableSchema) -> pa.Table:
-    """Read a table of truth.
-
-    Raises:
-        InputError: it is missing.
-        ContractError: it is no such table.
-    """
-    return conform(pq.read_table(io.BytesIO(store.read(key))), schema)
 
 
 @dataclass(frozen=True, eq=False)

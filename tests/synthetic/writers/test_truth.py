@@ -10,6 +10,7 @@ from hoiray.io.store import Store
 from hoiray.render.raster import rasterise
 from hoiray.schema.tables import TRUTH_HANDS, TRUTH_OBJECTS
 from hoiray.synthetic.encode import decode_rle
+from hoiray.datasets.formats.truth import hands_key, objects_key, read_truth
 from hoiray.synthetic.writers import truth
 from hoiray.synthetic.writers.shot import Placement, Shot, pose_views, truth_model
 from hoiray.synthetic.writers.videos import VIDEOS
@@ -27,7 +28,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Store, list[Shot]
 
 
 def test_every_hand_of_every_frame_has_a_row(written: tuple[Store, list[Shot]]) -> None:
-    table = truth.read_truth(written[0], truth.hands_key("rec-0000"), TRUTH_HANDS)
+    table = read_truth(written[0], hands_key("rec-0000"), TRUTH_HANDS)
     assert len(table) == 2 * 2 * 4
     rows = table.to_pylist()
     for index, row in enumerate(rows):
@@ -49,7 +50,7 @@ def test_every_hand_of_every_frame_has_a_row(written: tuple[Store, list[Shot]]) 
 
 
 def test_objects_have_their_poses_and_masks(written: tuple[Store, list[Shot]]) -> None:
-    rows = truth.read_truth(written[0], truth.objects_key("rec-0000"), TRUTH_OBJECTS).to_pylist()
+    rows = read_truth(written[0], objects_key("rec-0000"), TRUTH_OBJECTS).to_pylist()
     assert [row["name"] for row in rows[:2]] == ["mug", "box"]
     for row, shot in zip(rows[::2], written[1], strict=True):
         np.testing.assert_array_equal(np.reshape(row["T_cam_obj"], (4, 4)), shot.objects[0].view.T_cam_obj)
@@ -101,7 +102,7 @@ def test_a_hand_that_reaches_behind_the_camera_has_no_image(tmp_path: Path) -> N
     recorder = truth.TruthRecorder("train")
     recorder.add(measured, Placement("a/0000"))
     recorder.close(Store.open(tmp_path), "rec")
-    assert len(truth.read_truth(Store.open(tmp_path), truth.hands_key("rec"), TRUTH_HANDS)) == 2
+    assert len(read_truth(Store.open(tmp_path), hands_key("rec"), TRUTH_HANDS)) == 2
 
 
 def test_a_distractor_is_never_posed_as_the_target(tmp_path: Path) -> None:
