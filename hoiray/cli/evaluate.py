@@ -1,5 +1,6 @@
 """`hoiray evaluate`: how good a model is on annotated data, beside the constant hand."""
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -69,7 +70,7 @@ class EvaluationRequest:
     Attributes:
         model: checkpoint, local or `s3://`.
         data: root of the data set.
-        out: folder for the tables.
+        out: folder or `s3://` prefix for the tables.
         dataset_format, split: as of `hoiray.datasets.open`; None finds out, None takes the held-out one.
         samples: at most so many, spread over the set; None for all.
         boxes: `given` (annotated ones, else those of the true joints), `joints` (always those), or a boxes file.
@@ -85,7 +86,7 @@ class EvaluationRequest:
 
     model: str
     data: str
-    out: Path
+    out: str | Path
     dataset_format: str | None = None
     split: str | None = None
     samples: int | None = None
@@ -137,9 +138,12 @@ def evaluate(request: EvaluationRequest) -> None:
     tables = [hand_table(scored, values, against, bootstrap), *object_tables(scored, against, bootstrap)]
     tables += breakdown_tables(scored, values, opened.truths, request.groups, bootstrap)
     header = _header(request, [loaded, *([] if other is None else [other])], opened, constant, bootstrap)
-    _write(request.out, f"Evaluation of {scored.name}", header, tables)
-    _write_per_hand(request.out / "per_hand.parquet", scored, values, opened.truths, predictions)
-    _show(header, tables, request.out)
+    out = Store.open(request.out)
+    title = f"Evaluation of {scored.name}"
+    out.write("evaluation.md", markdown(title, header, tables).encode())
+    out.write("evaluation.json", json_document(title, header, tables).encode())
+    out.write("per_hand.parquet", _per_hand(scored, values, opened.truths, predictions))
+    _show(header, tables, out)
 
 
 def open_truths(request: EvaluationRequest) -> Opened:
@@ -327,21 +331,10 @@ def _model_words(loaded: LoadedNetwork) -> str:
     )
 
 
-def _write(out: Path, title: str, header: Mapping[str, object], tables: Sequence[Table]) -> None:
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "evaluation.md").write_text(markdown(title, header, tables), encoding="utf-8")
-        (out / "evaluation.json").write_text(json_document(title, header, tables), encoding="utf-8")
-    except OSError as error:
-        fix = "Choose another."
-        what = f"--out {out}"
-        raise ConfigError(describe(what=what, expected="a folder to write to", found=str(error), fix=fix)) from error
-
-
-def _write_per_hand(
-    path: Path, scored: Scored, constant: Mapping[str, npt.NDArray[np.float64]], truths: Truths, found: HandPredictions
-) -> None:
-    """Write one row a hand: what it is, why it failed, and every metric; NaN is written as null."""
+def _per_hand(
+    scored: Scored, constant: Mapping[str, npt.NDArray[np.float64]], truths: Truths, found: HandPredictions
+) -> bytes:
+    """Make a Parquet file of one row a hand: what it is, why it failed, and every metric; NaN is written as null."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -363,10 +356,12 @@ def _write_per_hand(
         columns[f"{result.protocol.name} error_mm"] = result.error_mm
         columns[f"{result.protocol.name} is_correct"] = result.is_correct
     arrays = {name: pa.array(values, from_pandas=True) for name, values in columns.items()}
-    pq.write_table(pa.table(arrays), path, compression="zstd")
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(arrays), buffer, compression="zstd")
+    return buffer.getvalue()
 
 
-def _show(header: Mapping[str, object], tables: Sequence[Table], out: Path) -> None:
+def _show(header: Mapping[str, object], tables: Sequence[Table], out: Store) -> None:
     """Show what the numbers are, the table of hands, and each protocol's mean over objects; the files have the rest."""
     console = Console()
     if not console.is_terminal:
@@ -393,7 +388,7 @@ def _show(header: Mapping[str, object], tables: Sequence[Table], out: Path) -> N
             columns={key: protocols[0].columns[key] for key in keys},
         )
         console.print(_shown(kept, "protocol", {name: [row[key] for key in keys] for name, row in rows.items()}))
-    written = ", ".join(str(out / name) for name in ("evaluation.md", "evaluation.json", "per_hand.parquet"))
+    written = ", ".join(out.url(name) for name in ("evaluation.md", "evaluation.json", "per_hand.parquet"))
     typer.echo(f"written, with rows per object, recording, subject and difficulty: {written}")
 
 
