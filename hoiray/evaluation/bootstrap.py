@@ -168,7 +168,7 @@ class GroupBootstrap:
         Raises:
             ContractError: not one flag per sample.
         """
-        self._require(is_measured)
+        self._require(is_measured.astype(np.float64))
         _, index = self._index
         counts = self._counts[:NUM_SLOW_RESAMPLES]
         parts = [statistic(counts[start : start + num_at_once, index]) for start in range(0, len(counts), num_at_once)]
