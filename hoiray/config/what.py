@@ -25,6 +25,7 @@ from hoiray.config.base import (
     cross_field_error,
 )
 from hoiray.config.network import NETWORK_PRESETS, NetworkConfig
+from hoiray.config.self_training import SelfTraining
 
 OptionName = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
 
@@ -454,3 +455,6 @@ class RunConfig(WhatConfig):
     limits: Limits = Field(default=PaperLimits(), description="What a prediction must fulfil to become a label.")
     calibration: Calibration | None = Field(default=None, description="How limits are calibrated; null: they are not.")
     training: Training | None = Field(default=None, description="The student; null: labels only.")
+    self_training: SelfTraining | None = Field(
+        default=None, description="Rounds of hoiray self-train; null: there are none."
+    )
