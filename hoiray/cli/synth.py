@@ -39,7 +39,7 @@ def run_synth(
     Args:
         domain: lab, wild, ego or studio.
         out: a local path or `s3://` prefix, empty unless `resume`.
-        size: tiny, small or medium.
+        size: tiny, demo, small or medium.
         seed: of the set.
         formats: none for the domain's default.
         workers: recordings made at once; more than one starts Ray.

@@ -22,7 +22,7 @@ from hoiray.synthetic.environments import ENVIRONMENT_NAMES
 from hoiray.synthetic.objects import GraspKind
 
 DomainName: TypeAlias = Literal["lab", "wild", "ego", "studio"]
-SizeName: TypeAlias = Literal["tiny", "small", "medium"]
+SizeName: TypeAlias = Literal["tiny", "demo", "small", "medium"]
 Range: TypeAlias = tuple[float, float]
 """Smallest and largest value; drawn evenly between them, once a recording."""
 
@@ -173,7 +173,10 @@ LAB = Domain(
         shutter_share=(0.0, 0.033),
     ),
     extents=MappingProxyType(
-        {"tiny": Extent(3, 3, 2, 3, 4), "small": Extent(6, 9, 3, 40, 10), "medium": Extent(24, 9, 6, 400, 10)}
+        {
+            "tiny": Extent(3, 3, 2, 3, 4), "demo": Extent(12, 9, 4, 64, 10),
+            "small": Extent(6, 9, 3, 40, 10), "medium": Extent(24, 9, 6, 400, 10),
+        }
     ),
 )  # fmt: skip
 
@@ -201,7 +204,10 @@ WILD = Domain(
         sleeve_share=0.6,
     ),
     extents=MappingProxyType(
-        {"tiny": Extent(5, 5, 5, 5, 12), "small": Extent(50, 50, 18, 50, 40), "medium": Extent(400, 300, 18, 500, 40)}
+        {
+            "tiny": Extent(5, 5, 5, 5, 12), "demo": Extent(80, 80, 18, 80, 36),
+            "small": Extent(50, 50, 18, 50, 40), "medium": Extent(400, 300, 18, 500, 40),
+        }
     ),
 )  # fmt: skip
 
@@ -222,7 +228,10 @@ EGO = Domain(
         shake_rad=(0.01, 0.04), exposure=(0.8, 1.2), shutter_share=(0.1, 0.5), compression_quality=(75.0, 92.0),
     ),
     extents=MappingProxyType(
-        {"tiny": Extent(3, 4, 2, 4, 12), "small": Extent(6, 4, 6, 20, 100), "medium": Extent(6, 4, 10, 100, 200)}
+        {
+            "tiny": Extent(3, 4, 2, 4, 12), "demo": Extent(6, 4, 6, 16, 20),
+            "small": Extent(6, 4, 6, 20, 100), "medium": Extent(6, 4, 10, 100, 200),
+        }
     ),
 )  # fmt: skip
 
@@ -242,7 +251,10 @@ STUDIO = Domain(
         shutter_share=(0.0, 0.0), sensor_noise=(0.004, 0.02), defocus_px=(0.0, 0.8), compression_quality=(80.0, 95.0),
     ),
     extents=MappingProxyType(
-        {"tiny": Extent(3, 6, 4, 24, 1), "small": Extent(32, 60, 18, 2000, 1), "medium": Extent(32, 200, 18, 20000, 1)}
+        {
+            "tiny": Extent(3, 6, 4, 24, 1), "demo": Extent(32, 60, 18, 400, 1),
+            "small": Extent(32, 60, 18, 2000, 1), "medium": Extent(32, 200, 18, 20000, 1),
+        }
     ),
 )  # fmt: skip
 

@@ -136,7 +136,7 @@ def make_request(domain: str, uri: str, *, size: str, seed: int, formats: Sequen
     Args:
         domain: lab, wild, ego or studio.
         uri: a local path, `file://` or `s3://`.
-        size: tiny, small or medium.
+        size: tiny, demo, small or medium.
         seed: not negative.
         formats: none for the domain's default.
 
