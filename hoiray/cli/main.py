@@ -292,6 +292,42 @@ def label_command(
     raise typer.Exit(label(request))
 
 
+@app.command("self-train")
+def self_train_command(
+    run: Annotated[str, typer.Argument(metavar="RUN.yaml", help="Run file with `training` and `self_training`.")],
+    cluster: Annotated[Path | None, typer.Option(help="Cluster file: where to do it; default: this machine.")] = None,
+    overrides: Overrides = None,
+    ray: Annotated[bool, typer.Option("--ray/--no-ray", help="Use Ray, or label and train in one process.")] = True,
+    ray_address: Annotated[str | None, typer.Option(help="A Ray cluster to use; default: one is started here.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Workers of each training.", min=1)] = None,
+) -> None:
+    """Rounds of teacher, labels, student and audit, until an audit shows no gain. Called again, it goes on."""
+    from hoiray.cli.self_train import SelfTrainRequest, self_train
+
+    request = SelfTrainRequest(
+        run_file=run,
+        cluster=cluster,
+        overrides=tuple(overrides or ()),
+        uses_ray=ray,
+        ray_address=ray_address,
+        workers=workers,
+    )
+    raise typer.Exit(self_train(request))
+
+
+@app.command("demo")
+def demo_command(
+    out: Annotated[str, typer.Option(help="Folder for everything it makes.")] = "out/demo",
+    size: Annotated[str, typer.Option(help="demo, or tiny for a look at the machinery.")] = "demo",
+    workers: Annotated[int | None, typer.Option(help="Processes; default: one a core, two at most.", min=1)] = None,
+    ray: Annotated[bool, typer.Option("--ray/--no-ray", help="Use Ray, or one process after the other.")] = True,
+) -> None:
+    """The whole loop on the synthetic world: teacher, labels, student, scores, report. Called again, it goes on."""
+    from hoiray.cli.demo import demo
+
+    raise typer.Exit(demo(out, size=size, workers=workers, uses_ray=ray))
+
+
 @app.command("status")
 def status_command(
     run: RunFolder,
