@@ -34,11 +34,13 @@ class Compared:
     Attributes:
         student, teacher: means with intervals.
         difference: student minus teacher, paired on the same hands.
+        constant: the constant hand's, where it has one.
     """
 
     student: Interval
     teacher: Interval
     difference: Interval
+    constant: Interval | None = None
 
     @property
     def finding(self) -> Finding:
@@ -95,7 +97,8 @@ def read_audit(store: Store) -> Audit:
 
 
 def _compared(row: Mapping[str, Any], of_model: str = "model") -> Compared:
-    return Compared(_interval(row[of_model]), _interval(row["against"]), _interval(row["difference"]))
+    constant = _interval(row["constant"]) if "constant" in row else None
+    return Compared(_interval(row[of_model]), _interval(row["against"]), _interval(row["difference"]), constant)
 
 
 def _interval(cell: Any) -> Interval:  # noqa: ANN401 - JSON

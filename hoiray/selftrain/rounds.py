@@ -15,7 +15,7 @@ Every file but the first is written by a command that anyone can type; see :mod:
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -119,20 +119,29 @@ class Story:
 class Rounds:
     """The rounds of one folder."""
 
-    def __init__(self, request: RoundsRequest, store: Store, watch: Watch, inherited: Sequence[int] = ()) -> None:
+    def __init__(
+        self,
+        request: RoundsRequest,
+        store: Store,
+        watch: Watch,
+        *,
+        on_done: Callable[[Done], None] = lambda _done: None,
+        inherited: Sequence[int] = (),
+    ) -> None:
         """Prepare; nothing is done yet.
 
         Args:
             request: what is asked for.
             store: the folder, held by the caller.
             watch: told what the commands print.
+            on_done: told of each command that has ended, or had before.
             inherited: file descriptors the commands keep open.
 
         Raises:
             ConfigError: the run has no `training` or no `self_training`, or its labels are another's.
         """
         self._request, self._store, self._watch, self._inherited = request, store, watch, tuple(inherited)
-        self._settings = _settings_of(request.run)
+        self._settings, self._on_done = _settings_of(request.run), on_done
         self.finished: list[Done] = []
 
     def run(self) -> Story:
@@ -190,7 +199,9 @@ class Rounds:
                            decision=decision)  # fmt: skip
 
     def _do(self, phase: Phase) -> None:
-        self.finished.append(run_phase(self._store, phase, self._watch, self._inherited))
+        done = run_phase(self._store, phase, self._watch, self._inherited)
+        self.finished.append(done)
+        self._on_done(done)
 
     def _write(self, story: Story) -> None:
         document = {

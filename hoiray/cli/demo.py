@@ -1,0 +1,53 @@
+"""`hoiray demo`: the whole loop on the synthetic world, in one command that goes on where it stopped."""
+
+import os
+from typing import Final
+
+import typer
+
+from hoiray.cli.phases import phase_progress
+from hoiray.errors import ConfigError, describe
+from hoiray.io.store import Store
+from hoiray.report.html_report import write_report
+from hoiray.selftrain.demo import SIZES, DemoRequest, run_demo
+from hoiray.selftrain.demo_report import demo_page, summary_words, terminal_table
+from hoiray.selftrain.lock import only_here
+
+REPORT_FILE: Final = "demo.html"
+TABLE_FILE: Final = "demo.md"
+EXIT_STOPPED: Final = 130
+
+
+def demo(out: str, *, size: str, workers: int | None, uses_ray: bool) -> int:
+    """Run the demo, show its table, and write its report; return the exit status.
+
+    Args:
+        out: a local folder.
+        size: a key of :data:`hoiray.selftrain.demo.SIZES`.
+        workers: processes of rendering and training; None for the cores of this machine, two at most.
+        uses_ray: False does everything in one process after the other.
+
+    Raises:
+        ConfigError: the request cannot be met as asked, or a demo runs in the folder.
+        PhaseFailedError: a command failed.
+    """
+    if size not in SIZES:
+        expected = f"one of {', '.join(SIZES)}"
+        raise ConfigError(describe(what="--size", expected=expected, found=repr(size), fix="Choose one."))
+    store = Store.open(out)
+    if not store.is_local:
+        fix = "Name a folder of this machine; hoiray self-train works on S3."
+        raise ConfigError(describe(what="--out", expected="a local folder", found=store.uri, fix=fix))
+    num_workers = workers or min(2, len(os.sched_getaffinity(0)))
+    request = DemoRequest(size, num_workers, uses_ray)
+    try:
+        with only_here(store) as inherited, phase_progress() as progress:
+            ended = run_demo(request, store, progress.watch, on_done=progress.done, inherited=inherited)
+            table = "\n".join(terminal_table(ended))
+            store.write(TABLE_FILE, f"{summary_words(ended)}\n\n{table}\n".encode())
+            write_report(demo_page(ended), store.url(REPORT_FILE))
+    except KeyboardInterrupt:
+        typer.echo("stopped; the same command goes on from there", err=True)
+        return EXIT_STOPPED
+    typer.echo(f"\n{table}\n\n{summary_words(ended)}\n\nreport: {store.url(REPORT_FILE)}")
+    return 0

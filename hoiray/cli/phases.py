@@ -1,0 +1,69 @@
+"""What a self-training shows while its commands run: each command, its last line now and then, and how long it took."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import typer
+
+from hoiray.selftrain.phases import Done, Phase, command_line
+
+LOG_INTERVAL_S: Final = 30.0
+"""Between two lines of a command where the output is no terminal."""
+
+MAX_SHOWN: Final = 100
+"""Characters of a command's line on a terminal."""
+
+
+class PhaseProgress:
+    """Tells of phases as they go by."""
+
+    def __init__(self, show: Callable[[str], None], *, interval_s: float = LOG_INTERVAL_S) -> None:
+        """Begin.
+
+        Args:
+            show: given the last line of a command; what it shows may be replaced by the next.
+            interval_s: between two such lines.
+        """
+        self._show, self._interval_s = show, interval_s
+        self._phase: Phase | None = None
+        self._next_s = 0.0
+
+    def watch(self, phase: Phase, line: str) -> None:
+        """Tell of a line of a command."""
+        now = time.monotonic()
+        if phase != self._phase:
+            self._phase, self._next_s = phase, now + self._interval_s
+            typer.echo(f"{phase.name}: {phase.says}\n  $ {command_line(phase)}", err=True)
+        if line.strip() and now >= self._next_s:
+            self._next_s = now + self._interval_s
+            self._show(f"  {line.strip()}")
+
+    def done(self, done: Done) -> None:
+        """Tell that a phase is done."""
+        words = "was done before, in" if done.was_done else "done in"
+        typer.echo(f"{done.phase.name}: {words} {duration(done.seconds)}", err=True)
+
+
+def duration(seconds: float) -> str:
+    """Write a time as a person says it."""
+    if seconds < 60.0:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+@contextmanager
+def phase_progress() -> Iterator[PhaseProgress]:
+    """Show phases on standard error: on a terminal with a line that is renewed, else with a line now and then."""
+    if not sys.stderr.isatty():
+        yield PhaseProgress(lambda line: typer.echo(line, err=True))
+        return
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console(stderr=True)
+    with console.status("starting") as status:
+        yield PhaseProgress(lambda line: status.update(escape(line[:MAX_SHOWN])), interval_s=0.5)
