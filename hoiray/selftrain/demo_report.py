@@ -1,5 +1,6 @@
 """The demo's outcome: one table for the terminal, and sections of a report, in plain words."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -163,4 +164,6 @@ def _text(interval: Interval | None, metric: str) -> str:
     if interval is None:
         return "-"
     digits = DECIMALS[metric]
+    if math.isnan(interval.low):  # of a single recording
+        return f"{interval.value:.{digits}f}"
     return f"{interval.value:.{digits}f} [{interval.low:.{digits}f}, {interval.high:.{digits}f}]"

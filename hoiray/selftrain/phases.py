@@ -204,9 +204,9 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
 
 def _refuse_failed(store: Store, phase: Phase, status: int, log: Path) -> NoReturn:
     lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-NUM_SHOWN_LINES:]
-    found = f"status {status} after\n  " + "\n  ".join(lines) + "\n"
-    fix = f"The whole log is {store.url(phase.log_key)}. The same command goes on from here once the cause is mended."
-    raise PhaseFailedError(describe(what=command_line(phase), expected="success", found=found, fix=fix))
+    found = f"status {status} after\n  " + "\n  ".join(lines)
+    fix = f"\nThe whole log is {store.url(phase.log_key)}. The same command goes on from here once the cause is mended."
+    raise PhaseFailedError(describe(what=phase.name, expected="success", found=found, fix=fix))
 
 
 def _refuse_other(store: Store, phase: Phase, found: Mapping[str, JsonValue]) -> NoReturn:
