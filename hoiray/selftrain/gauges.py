@@ -88,7 +88,7 @@ class PoseMoments:
         shares = variances[variances > 0.0] / whole if whole else np.ones(1)
         dimensions = float(np.exp(-(shares * np.log(shares)).sum()))
         concentration = float(np.linalg.norm(self.rotations / self.count)) / np.sqrt(3.0)
-        return Diversity(self.count, float(spread), dimensions, 1.0 - concentration)
+        return Diversity(self.count, float(spread), dimensions, float(1.0 - concentration))
 
 
 @dataclass(frozen=True)
@@ -222,7 +222,7 @@ def _side_by_side(before: pa.Table, after: pa.Table) -> tuple[pa.Table, pa.Table
         for table in (before, after)
     ]
     shared = sorted(places[0].keys() & places[1].keys())
-    first, second = ([place[key] for key in shared] for place in places)
+    first, second = (pa.array([place[key] for key in shared], pa.int64()) for place in places)
     return before.take(first), after.take(second)
 
 
