@@ -105,7 +105,7 @@ def hand(
 def synth(
     domain: Annotated[str, typer.Argument(help="lab, wild, ego or studio.")],
     out: Annotated[str, typer.Option(help="Where to: an empty folder, or s3://bucket/prefix.")],
-    size: Annotated[str, typer.Option(help="tiny, small or medium.")] = "tiny",
+    size: Annotated[str, typer.Option(help="tiny, demo, small or medium.")] = "tiny",
     seed: Annotated[int, typer.Option(help="Same seed, same bytes.", min=0)] = 0,
     formats: Annotated[
         list[str] | None, typer.Option("--format", help="May be repeated; default: the domain's own format.")
@@ -134,6 +134,15 @@ def train(
     data: Annotated[
         list[str] | None, typer.Option(help="Root of an annotated data set, local or s3://; may be repeated.")
     ] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="Labels to train on too: the folder of a labelling, or a snapshot of it.")
+    ] = None,
+    labels_fraction: Annotated[
+        float | None, typer.Option(help="Fraction of every batch drawn from the labels; default: as many as there are.")
+    ] = None,
+    init: Annotated[
+        str | None, typer.Option(help="Checkpoint whose weights to start from; default: random ones.", metavar="CKPT")
+    ] = None,
     out: Annotated[str | None, typer.Option(help="Where to: an empty folder, or s3://bucket/prefix.")] = None,
     preset: Annotated[
         str | None, typer.Option(help="nano, small, paper or released; default: nano.", metavar="NAME")
@@ -154,13 +163,16 @@ def train(
     cache: Annotated[Path | None, typer.Option(help="Folder for crops that are cut once.")] = None,
     overrides: Overrides = None,
 ) -> None:
-    """Train a network on annotated data sets, on Ray; whoever is killed goes on to the same losses."""
+    """Train a network on annotated data sets and labels, on Ray; whoever is killed goes on to the same losses."""
     from hoiray.cli.train import run_train
     from hoiray.cli.train_request import Request
 
     run_train(
         Request(
             data=data or [],
+            labels=labels,
+            labels_fraction=labels_fraction,
+            init=init,
             out=out,
             preset=preset,
             config=config,
@@ -338,6 +350,21 @@ def status_command(
     from hoiray.cli.status import show_status
 
     raise typer.Exit(show_status(run, plan, as_json=as_json))
+
+
+@app.command("report")
+def report_command(
+    run: RunFolder,
+    out: Annotated[str, typer.Option(help="The page to write (.html), local or s3://.")] = "report.html",
+    plan: PlanFolder = None,
+    judge_id: Annotated[str | None, typer.Option(help="Which labels; default: the only ones.")] = None,
+    pictures: Annotated[int, typer.Option(help="Labels shown with a large picture.", min=0, max=200)] = 96,
+    seed: Annotated[int, typer.Option(help="Of what is shown by lot; same seed, same page.", min=0)] = 0,
+) -> None:
+    """Write a run as one page for people: what was accepted, what was refused and why, with pictures over time."""
+    from hoiray.cli.report import write_run_report
+
+    raise typer.Exit(write_run_report(run, plan, out, judge_id=judge_id, num_pictures=pictures, seed=seed))
 
 
 @app.command("verify")

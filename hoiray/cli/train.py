@@ -18,6 +18,7 @@ from hoiray.errors import ContractError
 from hoiray.io.store import Store
 
 if TYPE_CHECKING:
+    from hoiray.datasets.label_run import LabelRun
     from hoiray.training.data_plan import DataPlan
     from hoiray.training.job import Ending, Tell, TrainJob
 
@@ -46,7 +47,8 @@ def run_train(request: Request) -> None:
     store = Store.open(run.output_uri)
     if not request.resume:
         refuse_used_output(store)
-    job = _make_job(request, run, workers)
+    run, labels = fix_labels(run)
+    job = _make_job(request, run, workers, labels)
     store.write(CONFIG_FILE, dump(run).encode())
     try:
         with show_progress(run.training.batch_size) as tell:
@@ -57,20 +59,35 @@ def run_train(request: Request) -> None:
     typer.echo(summary(run, ending))
 
 
-def _make_job(request: Request, run: TrainRun, workers: TrainWorkers) -> "TrainJob":
+def fix_labels(run: TrainRun) -> "tuple[TrainRun, LabelRun | None]":
+    """Open the labels a training names, and name the snapshot that they are in its place, so that it can be repeated.
+
+    Raises:
+        ConfigError, InputError, ContractError: see :func:`hoiray.stages.label_input.open_label_run`.
+    """
+    if run.training.labels_uri is None:
+        return run, None
+    from hoiray.stages.label_input import open_label_run
+
+    labels = open_label_run(run.training.labels_uri)
+    training = run.training.model_copy(update={"labels_uri": labels.uri})
+    return run.model_copy(update={"training": training}), labels
+
+
+def _make_job(request: Request, run: TrainRun, workers: TrainWorkers, labels: "LabelRun | None") -> "TrainJob":
     """Decide which samples are held out, cut crops where they are needed here, and put it all together."""
     from hoiray.hand.load import load_hand_arrays
     from hoiray.training.assemble import open_sets, prepare
-    from hoiray.training.data_plan import plan_data
+    from hoiray.training.data_plan import plan_training
     from hoiray.training.job import TrainJob
 
     arrays = load_hand_arrays(run.hand.model_uri)
-    plan = plan_data(run.training, arrays, seed=run.seed)
+    plan = plan_training(run, arrays, labels)
     typer.echo(plan_line(plan), err=True)
     cache = str(request.cache.absolute()) if request.cache else workers.cache_folder or default_cache()
     if request.ray_address is None:  # else every machine cuts what it needs
         with hands_progress("crops", "parts") as on_part:
-            open_sets(run, plan, arrays, cache, on_part=on_part)
+            open_sets(run, plan, arrays, cache, workers, on_part=on_part)
     parts = partial(prepare, run=run, plan=plan, workers=workers, cache=cache)
     return TrainJob(run.output_uri, parts, max_minutes=request.minutes)
 
@@ -105,7 +122,11 @@ def plan_line(plan: "DataPlan") -> str:
         unit = "people" if plan.is_by_subject else "recordings, or people where they are known"
         num_train, num_validation = plan.num_groups["train"], plan.num_groups["validation"]
         held_out = f"{plan.num_validation} held out ({num_validation} of {num_train + num_validation} {unit})"
-    return f"data: {plan.num_train} images to train on, {held_out}"
+    labels = plan.labels
+    if labels is None:
+        return f"data: {plan.num_train} images to train on, {held_out}"
+    which = f"{labels.num_chosen} labels ({labels.num_frames} frames of {labels.num_videos} videos)"
+    return f"data: {plan.num_train} annotated images and {which} to train on, {held_out}"
 
 
 def summary(run: TrainRun, ending: "Ending") -> str:

@@ -26,6 +26,9 @@ class Request:
     """What was asked for on the command line; see `hoiray train --help`."""
 
     data: Sequence[str] = ()
+    labels: str | None = None
+    labels_fraction: float | None = None
+    init: str | None = None
     out: str | None = None
     preset: str | None = None
     config: Path | None = None
@@ -80,6 +83,9 @@ def _own_overrides(request: Request) -> list[str]:
         "output_uri": request.out,
         "seed": request.seed,
         "training.epochs": request.epochs,
+        "training.labels_uri": request.labels,
+        "training.pseudo_label_fraction": request.labels_fraction,
+        "training.init_uri": request.init,
         "training.annotated": annotated[0] if annotated else None,
         "training.also_annotated": annotated[1:] if annotated else None,
     }
@@ -129,6 +135,7 @@ def _gpu() -> dict[str, float]:
 def _with_absolute_places(run: TrainRun) -> TrainRun:
     """Workers have working directories of their own."""
     training, hand = run.training, run.hand
+    places = {name: getattr(training, name) for name in ("labels_uri", "pseudo_label_list_uri", "init_uri")}
     values = {
         **dict(run),
         "output_uri": _absolute(run.output_uri),
@@ -138,6 +145,7 @@ def _with_absolute_places(run: TrainRun) -> TrainRun:
                 **dict(training),
                 "annotated": _absolute_set(training.annotated),
                 "also_annotated": [_absolute_set(each) for each in training.also_annotated],
+                **{name: None if uri is None else _absolute(uri) for name, uri in places.items()},
             }
         ),
     }

@@ -378,10 +378,31 @@ class Training(WhatConfig):
     annotated: AnnotatedSet = Field(description="The annotated part of the union; it alone supervises the object.")
     also_annotated: list[AnnotatedSet] = Field(default=[], description="Further annotated sets.")
     labels_uri: Uri | None = Field(
-        default=None, description="Snapshot of accepted labels; null: the labels of this run."
+        default=None,
+        description="Labels to train on too: a run's folder, one of its labels/ID, or a snapshot of it; null: the"
+        " labels of this run, or none where there is no such run.",
+    )
+    pseudo_label_rows: Literal["accepted", "all"] = Field(
+        default="accepted",
+        description="accepted: labels that passed every limit (the paper's); all: every hand the teacher answered for,"
+        " as data distillation does.",
+    )
+    pseudo_label_list_uri: Uri | None = Field(
+        default=None,
+        description="Parquet file of video_id, frame_index, hand_index: train on these of the rows only; null: on all.",
+    )
+    max_pseudo_labels: Count | None = Field(
+        default=None,
+        description="Labels at most, drawn by the seed; a smaller number draws a part of the same ones. null: all.",
     )
     pseudo_label_fraction: Fraction | None = Field(
-        default=None, description="Fraction of every batch drawn from the labels; null: uniform over the union."
+        default=None,
+        description="Fraction of every batch drawn from the labels, annotated sets sharing the rest by their sizes;"
+        " null: uniform over the union, as the paper's text reads.",
+    )
+    pseudo_label_weight: Positive | Literal["confidence"] = Field(
+        default=1.0,
+        description="Factor on the losses of a label; confidence: its own calibrated one, 0 to 1.",
     )
     validation_fraction: float = Field(
         default=0.1,
@@ -395,7 +416,17 @@ class Training(WhatConfig):
         description="The network: a preset's name (paper, released, small, nano), or a mapping of changes to the one it"
         " names as preset.",
     )
-    epochs: Count = Field(default=60, description="Passes over the union.")
+    init_uri: Uri | None = Field(
+        default=None,
+        description="Checkpoint of the same network whose weights are started from; null: random ones (the paper trains"
+        " the student anew).",
+    )
+    epochs: Count = Field(default=60, description="Passes over the union, or rounds of steps_per_epoch.")
+    steps_per_epoch: Count | None = Field(
+        default=None,
+        description="Optimiser steps of an epoch, whatever the size of the union, so that trainings on different data"
+        " can be compared; null: as many as the union fills.",
+    )
     batch_size: Count = Field(default=24, description="Samples of one optimiser step over all workers together.")
     precision: PrecisionName = Field(
         default="float32",
@@ -403,6 +434,11 @@ class Training(WhatConfig):
     )
     optimiser: Optimiser = Field(default=Optimiser(), description="Step sizes and schedule.")
     augmentation: Augmentation = Field(default=Augmentation(), description="Random changes of the training crops.")
+    max_dead_fraction: Fraction = Field(
+        default=0.05,
+        description="Fraction of a set's images, or of the frames with labels, that may be unusable (missing, damaged,"
+        " changed since they were labelled) before the training is refused.",
+    )
     integer_crop_centers: bool = Field(
         default=False, description="Round centres of crops and hand boxes towards zero, as the released code does."
     )

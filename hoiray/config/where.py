@@ -166,6 +166,14 @@ class TrainWorkers(WhereConfig):
         default=None,
         description="Folder of every machine for crops cut once; null: hoiray's part of the user's cache folder.",
     )
+    max_cache_gib: Positive | None = Field(
+        default=None, description="Disk that the crops of one set of labels may take, in GiB; null: what is free."
+    )
+    cut_labels: Literal["chosen", "accepted", "all"] = Field(
+        default="chosen",
+        description="Of which labels crops are cut. chosen: of those trained on; accepted, all: of these, once, for"
+        " trainings on different parts of them.",
+    )
     report_every_steps: Count = Field(default=20, description="Steps between two rows of the history.")
     checkpoint_every_steps: Count = Field(
         default=200, description="Steps between two checkpoints; every epoch ends with one too."

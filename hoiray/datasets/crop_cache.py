@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,7 +32,6 @@ from hoiray.datasets.augment import reach_sides
 from hoiray.datasets.crop_images import FullImages, MaskPart, StoredImage, images_of
 from hoiray.datasets.crop_pixels import Interpolation, cut_crop
 from hoiray.datasets.crop_plan import CropSpec
-from hoiray.datasets.iterate import spread_indices
 from hoiray.datasets.label_records import RECORD, Records, concatenate_records
 from hoiray.datasets.label_scan import ScannedHand, all_places, scan_entries
 from hoiray.datasets.label_source import Source
@@ -46,7 +46,7 @@ _LAYOUT: Final = 1
 
 _PART_BYTES: Final = 64 * 2**20
 _MARGIN_PX: Final = 2
-_NUM_PROBED_IMAGES: Final = 4
+_GIB: Final = 1 << 30
 _NO_MASK: Final = -1
 
 
@@ -59,11 +59,13 @@ class CacheOptions:
         resolution: stored px per px of the network's crop, at the unaugmented scale. Against crops cut from the full
             images of the synthetic world at 128 px: 39.4 dB at 1 and 183 KB a sample, 41.8 dB at 1.25 and 285 KB.
         num_threads: that build it.
+        max_gib: of one cache; None for what the disk has left.
     """
 
     folder: Path
     resolution: float = 1.0
     num_threads: int = 2
+    max_gib: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse numbers that store nothing.
@@ -167,11 +169,22 @@ def open_crop_cache(
         on_part: told (parts done, parts) after each part, from the building threads.
 
     Raises:
+        ConfigError: it would be larger than allowed, or than the disk.
         ContractError: a part is not what was written; the message names it.
     """
     builder = _Builder.plan(tuple(sources), spec, augmentation, needs_joints=needs_joints, options=options)
+    builder.refuse_too_large(options.max_gib)
     builder.build(options.num_threads, on_part)
     return builder.open()
+
+
+def forget_unread(cache: CropCache) -> None:
+    """Delete the parts that lack pixels which could not be read, so that the next opening looks for them again."""
+    for part in range(len(cache.starts) - 1):
+        folder = cache.folder / _part_name(part)
+        letters = json.loads((folder / _TEXTS).read_text())["dead_letters"]
+        if any(stage == READ_STAGE for _, stage, _ in letters):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def stored_affines(records: Records, reach: float, side_px: int) -> FloatArray:
@@ -215,7 +228,7 @@ class _Builder:
             "layout": _LAYOUT,
             "record": [(name, str(RECORD[name])) for name in RECORD.names or ()],
             "sources": [source.identity() for source in sources],
-            "pixels": [_pixel_digest(source) for source in sources],
+            "pixels": [source.pixel_digest() for source in sources],
             "placement": [spec.context_factor, spec.clip_to_image, spec.integer_centers],
             "needs_joints": needs_joints,
             "interpolation": augmentation.interpolation,
@@ -235,8 +248,26 @@ class _Builder:
     def num_parts(self) -> int:
         return -(-len(self.places) // self.entries_per_part)
 
-    def build(self, num_threads: int, on_part: Callable[[int, int], None] | None) -> None:
+    def refuse_too_large(self, max_gib: float | None) -> None:
+        """Refuse what would fill the disk, before the first crop is cut; an image is reckoned as one hand.
+
+        Raises:
+            ConfigError: it is too much.
+        """
+        sample_gib = self.side_px**2 * 3 / _GIB
+        whole_gib = len(self.places) * sample_gib
         self.folder.mkdir(parents=True, exist_ok=True)
+        missing = sum(not (self.folder / _part_name(part)).exists() for part in range(self.num_parts))
+        missing_gib = min(missing * self.entries_per_part, len(self.places)) * sample_gib
+        free_gib = shutil.disk_usage(self.folder).free / _GIB
+        for needed_gib, room_gib, whose in ((whole_gib, max_gib, "allowed"), (missing_gib, free_gib, "free")):
+            if room_gib is not None and needed_gib > room_gib:
+                each = f"{len(self.places):,} images in squares of {self.side_px} px"
+                expected, found = f"at most {room_gib:.2f} GiB, as {whose}", f"{needed_gib:.2f} GiB for {each}"
+                fix = "Name a larger disk (--cache), raise train.max_cache_gib, or train on fewer labels."
+                raise ConfigError(describe(what=f"crops in {self.folder}", expected=expected, found=found, fix=fix))
+
+    def build(self, num_threads: int, on_part: Callable[[int, int], None] | None) -> None:
         _remove_abandoned(self.folder)
         missing = [part for part in range(self.num_parts) if not (self.folder / _part_name(part)).exists()]
         # another process may be at work on the same cache: each begins somewhere else and leaves out what is done
@@ -268,9 +299,9 @@ class _Builder:
         dead: list[DeadLetter] = []
         mask_places: list[tuple[int, ...]] = []
         with (folder / _CROPS).open("wb") as crops, (folder / _MASKS).open("wb") as masks:
-            for hand, images, position in self._hands_of(part, dead):
+            for hand, images, position, pixels in self._hands_of(part, dead):
                 try:
-                    crop, mask = self._cut(images, position), _mask_of(images, position)
+                    crop, mask = self._cut(images, position, pixels), _mask_of(images, position)
                 except InputError as error:
                     dead.append(DeadLetter(hand.sample_id, READ_STAGE, str(error)))
                     continue
@@ -290,18 +321,31 @@ class _Builder:
         }
         (folder / _TEXTS).write_text(json.dumps(texts))
 
-    def _hands_of(self, part: int, dead: list[DeadLetter]) -> Iterator[tuple[ScannedHand, FullImages, int]]:
-        """Yield a part's usable hands with their images, image by image; `dead` grows by what cannot be used."""
-        for place in self.places[part * self.entries_per_part : (part + 1) * self.entries_per_part]:
-            hands, unusable = scan_entries(self.sources, [place], self.spec, needs_joints=self.needs_joints)
-            dead.extend(unusable)
-            images = images_of(self.sources, hands)
-            for position, hand in enumerate(hands):
-                yield hand, images, position
+    def _hands_of(
+        self, part: int, dead: list[DeadLetter]
+    ) -> Iterator[tuple[ScannedHand, FullImages, int, NDArray[np.uint8] | InputError]]:
+        """Yield a part's usable hands with their images; `dead` grows by what cannot be used.
 
-    def _cut(self, images: FullImages, position: int) -> NDArray[np.uint8]:
+        Images are asked for in their order and read once each, so that a video is decoded in one pass.
+        """
+        places = self.places[part * self.entries_per_part : (part + 1) * self.entries_per_part]
+        for source_index, group in groupby(places, key=lambda place: place[0]):
+            scanned = {}
+            for place in group:
+                hands, unusable = scan_entries(self.sources, [place], self.spec, needs_joints=self.needs_joints)
+                dead.extend(unusable)
+                if hands:
+                    scanned[place[1]] = hands
+            for entry, pixels in self.sources[source_index].images(list(scanned)):
+                images = images_of(self.sources, scanned[entry])
+                for position, hand in enumerate(scanned[entry]):
+                    yield hand, images, position, pixels
+
+    def _cut(self, images: FullImages, position: int, pixels: NDArray[np.uint8] | InputError) -> NDArray[np.uint8]:
+        if isinstance(pixels, InputError):
+            raise pixels
         A = stored_affines(images.records[position], self.reach, self.side_px)
-        return cut_crop(images.image(position).pixels, A, self.side_px, self.interpolation)
+        return cut_crop(images.turned(position, pixels).pixels, A, self.side_px, self.interpolation)
 
     def open(self) -> CropCache:
         parts = [_read_part(self.folder / _part_name(part), self.side_px) for part in range(self.num_parts)]
@@ -359,17 +403,6 @@ def _mapped(path: Path, shape: tuple[int, ...]) -> NDArray[np.uint8]:
 
 def _part_name(part: int) -> str:
     return f"part-{part:05d}"
-
-
-def _pixel_digest(source: Source) -> str:
-    """Digest a few spread images, so that a set that was drawn anew with the same labels has another cache."""
-    digest = hashlib.sha256()
-    for entry in spread_indices(len(source), _NUM_PROBED_IMAGES):
-        try:
-            digest.update(source.image(entry).tobytes())
-        except InputError:
-            digest.update(b"unreadable")
-    return digest.hexdigest()
 
 
 def _remove_abandoned(folder: Path) -> None:

@@ -77,9 +77,17 @@ class FullImages:
     def image(self, index: int) -> StoredImage:
         """Read and, for a left hand, mirror the image."""
         record = self.records[index]
-        pixels = self.sources[record["source"]].image(int(record["entry"]))
+        return self.turned(index, self.sources[record["source"]].image(int(record["entry"])))
+
+    def turned(self, index: int, pixels: NDArray[np.uint8]) -> StoredImage:
+        """Mirror a sample's image, which has been read, where the sample is of a left hand.
+
+        Raises:
+            InputError: it is of another size than its labels.
+        """
         self._require_size(index, pixels.shape, "image")
-        return StoredImage(mirror_image(pixels) if record["is_mirrored"] else pixels, np.eye(3))
+        is_mirrored = self.records[index]["is_mirrored"]
+        return StoredImage(mirror_image(pixels) if is_mirrored else pixels, np.eye(3))
 
     def object_mask(self, index: int) -> MaskPart | None:
         """Read, mirror and trim the mask."""
@@ -103,6 +111,33 @@ class FullImages:
                     fix="Use the images at their published size: K and boxes belong to it.",
                 )
             )
+
+
+@dataclass(frozen=True, eq=False)
+class JoinedImages:
+    """The pixels of several sets of samples laid behind each other, some samples left out.
+
+    Attributes:
+        parts: the sets.
+        part_of, row_of: (N,) where each sample's pixels are.
+    """
+
+    parts: tuple[SampleImages, ...]
+    part_of: NDArray[np.int64]
+    row_of: NDArray[np.int64]
+
+    def image(self, index: int) -> StoredImage:
+        """Return a sample's pixels."""
+        part, row = self._place(index)
+        return part.image(row)
+
+    def object_mask(self, index: int) -> MaskPart | None:
+        """Return the mask of a sample's object, or None where there is none."""
+        part, row = self._place(index)
+        return part.object_mask(row)
+
+    def _place(self, index: int) -> tuple[SampleImages, int]:
+        return self.parts[int(self.part_of[index])], int(self.row_of[index])
 
 
 def images_of(sources: Sequence[Source], hands: Sequence[ScannedHand]) -> FullImages:

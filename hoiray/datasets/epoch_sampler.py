@@ -7,7 +7,8 @@ Two modes:
 
 * Uniform over the union: one permutation of all samples an epoch. No sample comes twice in an epoch; the `N mod
   batch_size` left over at the end of a permutation are skipped, others in each epoch. Skipping was chosen over filling
-  up because a sample repeated to fill the last step would count twice.
+  up because a sample repeated to fill the last step would count twice. Where the number of steps is given, so that an
+  epoch need not be a pass, permutations are read on from epoch to epoch, as below.
 * With shares: every batch holds a fixed number of samples of each source. Each source is an endless row of
   permutations of its own, read on from epoch to epoch, so within a source all samples are seen equally often, plus or
   minus one, however unequal the sources are. The number of the permutation goes with the sample, as the epoch of its
@@ -56,8 +57,7 @@ class EpochSampler:
         batch_size: samples of one step over all workers together.
         seed: of the shuffling.
         shares: fraction of every batch that each source gives, by source; None for uniform over the union.
-        num_steps: steps of an epoch; None for as many as the union fills, `N // batch_size`. Uniform mode allows less,
-            not more.
+        num_steps: steps of an epoch; None for as many as the union fills, `N // batch_size`.
     """
 
     source_indices: IntArray
@@ -76,8 +76,6 @@ class EpochSampler:
         if self.batch_size < 1 or self.steps_per_epoch < 1:
             self._refuse("batch size", f"at least 1 and at most the {num_samples} samples", str(self.batch_size))
         if self.shares is None:
-            if self.steps_per_epoch * self.batch_size > num_samples:
-                self._refuse("num_steps", f"at most {num_samples // self.batch_size}", str(self.num_steps))
             return
         if len(self.shares) != self._num_sources or min(self.shares) < 0.0 or abs(sum(self.shares) - 1.0) > 1e-6:
             expected = f"{self._num_sources} fractions that sum to 1, one for each source"
@@ -117,8 +115,8 @@ class EpochSampler:
         if not 0 <= rank < world_size or self.batch_size % world_size:
             expected = f"a multiple of the {world_size} workers, so that every sample weighs the same"
             self._refuse("batch size", expected, f"{self.batch_size} (rank {rank})")
-        rows = self._uniform(epoch, first_step) if self.shares is None else self._shared(epoch, first_step)
-        for draws in rows:
+        is_one_pass = self.shares is None and self.num_steps is None
+        for draws in self._uniform(epoch, first_step) if is_one_pass else self._shared(epoch, first_step):
             yield draws.of_worker(rank, world_size)
 
     def _uniform(self, epoch: int, first_step: int) -> Iterator[Draws]:
@@ -128,14 +126,15 @@ class EpochSampler:
             yield Draws(step, chosen, np.full(len(chosen), epoch, dtype=np.int64))
 
     def _shared(self, epoch: int, first_step: int) -> Iterator[Draws]:
-        rows = [_EndlessRow(self.seed, source, self._of(source)) for source in range(self._num_sources)]
+        if self.shares is None:
+            everything = np.arange(len(self.source_indices), dtype=np.int64)
+            rows, counts = [_EndlessRow(self.seed, 0, everything)], [self.batch_size]
+        else:
+            rows = [_EndlessRow(self.seed, source, self._of(source)) for source in range(self._num_sources)]
+            counts = list(self.counts_per_batch)
         for step in range(first_step, self.steps_per_epoch):
             position = epoch * self.steps_per_epoch + step
-            parts = [
-                row.take(position * count, count)
-                for row, count in zip(rows, self.counts_per_batch, strict=True)
-                if count
-            ]
+            parts = [row.take(position * count, count) for row, count in zip(rows, counts, strict=True) if count]
             indices, passes = (np.concatenate(column) for column in zip(*parts, strict=True))
             yield Draws(step, indices, passes)
 

@@ -28,6 +28,7 @@ RECORD: Final = np.dtype(
         ("source", "<i4"),
         ("entry", "<i8"),
         ("hand_index", "<i4"),
+        ("is_pseudo", "?"),
         ("is_mirrored", "?"),
         ("image_size_wh", "<i4", (2,)),
         ("K", "<f8", (3, 3)),
@@ -111,6 +112,7 @@ def _empty_record(image_size_wh: tuple[int, int], labelled: LabelledHand) -> Rec
     record["rotations"], record["betas"] = np.eye(3), 0.0
     record["image_size_wh"] = image_size_wh
     record["weight"] = labelled.weight
+    record["is_pseudo"] = labelled.kind == "pseudo"
     if labelled.K is not None:
         record["K"] = labelled.K
     if labelled.hand.is_right is None:
@@ -124,10 +126,11 @@ def _put_hand(record: Records, labelled: LabelledHand) -> None:
     hand = labelled.hand
     if hand.bbox_xyxy is not None:
         record["annotated_hand_box_xyxy"] = hand.bbox_xyxy
-    wrist = hand.joints_3d[WRIST] if hand.joints_3d is not None else hand.wrist_3d
+    is_pseudo = labelled.kind == "pseudo"
+    wrist = hand.wrist_3d if is_pseudo or hand.joints_3d is None else hand.joints_3d[WRIST]
     if wrist is not None:
         record["wrist_3d_m"] = wrist
-    pixels = _joints_2d(hand, labelled.K)
+    pixels = hand.joints_2d_px if is_pseudo else _joints_2d(hand, labelled.K)
     record["has_joints"] = hand.joints_3d is not None and pixels is not None
     if hand.joints_3d is not None and pixels is not None:
         record["joints_3d_m"] = hand.joints_3d - hand.joints_3d[WRIST]

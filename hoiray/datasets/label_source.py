@@ -2,10 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +25,14 @@ from hoiray.geometry.control_points import control_points
 from hoiray.geometry.transforms import transform_points
 from hoiray.hand.joints import MIDDLE_MCP
 
+LabelKind: TypeAlias = Literal["annotated", "pseudo"]
+"""Who says so: people or instruments, or a teacher."""
+
 NUM_PROBED: Final = 16
 """Samples whose annotations are hashed into a set's identity, first and last among them."""
+
+NUM_PROBED_IMAGES: Final = 4
+"""Images whose pixels are hashed, so that a set that was drawn anew with the same labels has other crops."""
 
 NUM_REMEMBERED: Final = 8
 """Annotations kept, for the image and the mask that are read next: a file of HO-3D takes longer to unpickle than an
@@ -45,6 +51,8 @@ class LabelledHand:
         control_points_px: (21, 2) of that object, or None where they are not known.
         is_object_supervised: may the object's losses see this sample (mask B of the paper's Eq. 8)?
         weight: factor on the sample's losses.
+        kind: of a pseudo label, joints in 3D are known about the wrist (whose place is `hand.wrist_3d`, if known), and
+            `joints_2d_px` are its own; of an annotated hand with K the 2D joints are the image of the 3D ones.
     """
 
     sample_id: str
@@ -54,6 +62,7 @@ class LabelledHand:
     control_points_px: FloatArray | None
     is_object_supervised: bool
     weight: float
+    kind: LabelKind = "annotated"
 
 
 class Source(Protocol):
@@ -69,8 +78,14 @@ class Source(Protocol):
     def identity(self) -> str:
         """Return a digest of what it holds, the same wherever its files lie."""
 
+    def pixel_digest(self) -> str:
+        """Return a digest of what its images show, or of their versions; cheap, so perhaps of a few of them."""
+
     def hands(self, entry: int) -> tuple[LabelledHand, ...] | DeadLetter:
         """Return the labelled hands of an entry, none where it has none; a dead letter where it cannot be read."""
+
+    def factors(self, entries: NDArray[np.int64], hand_indices: NDArray[np.int64]) -> FloatArray:
+        """Return factors (N,) on the weights of hands, by entry and number within it; 0 leaves a hand out."""
 
     def image_size_wh(self, entry: int) -> tuple[int, int]:
         """Width and height of an entry's image in px."""
@@ -80,6 +95,13 @@ class Source(Protocol):
 
         Raises:
             InputError: it is missing or damaged.
+        """
+
+    def images(self, entries: Sequence[int]) -> Iterator[tuple[int, NDArray[np.uint8] | InputError]]:
+        """Read many images, in the order asked for: each with its entry, or with what is wrong with it.
+
+        Args:
+            entries: growing.
         """
 
     def object_mask(self, entry: int, object_name: str) -> NDArray[np.bool_] | None:
@@ -148,6 +170,20 @@ class AnnotatedSource:
             digest.update(_digest_of(sample) if isinstance(sample, Sample) else sample.stage.encode())
         return digest.hexdigest()
 
+    def pixel_digest(self) -> str:
+        """Digest a few spread images."""
+        digest = hashlib.sha256()
+        for entry in spread_indices(len(self), NUM_PROBED_IMAGES):
+            try:
+                digest.update(self.image(entry).tobytes())
+            except InputError:
+                digest.update(b"unreadable")
+        return digest.hexdigest()
+
+    def factors(self, entries: NDArray[np.int64], hand_indices: NDArray[np.int64]) -> FloatArray:  # noqa: ARG002 - the protocol's
+        """Every hand counts as its label says."""
+        return np.ones(len(entries))
+
     def hands(self, entry: int) -> tuple[LabelledHand, ...] | DeadLetter:
         """Read an entry's annotation; one that cannot be a hand's is a dead letter too."""
         sample = self._sample(entry)
@@ -170,6 +206,14 @@ class AnnotatedSource:
             InputError: it is missing or damaged.
         """
         return self.dataset.image(self._annotation(entry))
+
+    def images(self, entries: Sequence[int]) -> Iterator[tuple[int, NDArray[np.uint8] | InputError]]:
+        """Read images one by one."""
+        for entry in entries:
+            try:
+                yield entry, self.image(entry)
+            except InputError as error:
+                yield entry, error
 
     def object_mask(self, entry: int, object_name: str) -> NDArray[np.bool_] | None:
         """Read which pixels (H, W) show an object, or None where the data set does not tell.

@@ -35,6 +35,7 @@ class TrainingSample:
         wrist_3d_m: (3,) float64 of the turned camera; NaN where not known.
         T_cam_obj: (4, 4) float64, turned; NaN where not known. Of a mirrored sample: of the mirrored model.
         is_mirrored: a left hand, shown as a right one.
+        is_pseudo: the label is a teacher's.
     """
 
     sample_id: str
@@ -57,3 +58,4 @@ class TrainingSample:
     wrist_3d_m: FloatArray
     T_cam_obj: FloatArray
     is_mirrored: bool
+    is_pseudo: bool

@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -14,17 +15,17 @@ from hoiray.config.fingerprint import fingerprint
 from hoiray.config.what import Augmentation
 from hoiray.datasets.augment import Views, draw_views, plain_views
 from hoiray.datasets.colour import blur, change_colours
-from hoiray.datasets.crop_cache import CacheOptions, CropCache, open_crop_cache
-from hoiray.datasets.crop_images import FullImages, SampleImages, images_of
+from hoiray.datasets.crop_cache import CacheOptions, forget_unread, open_crop_cache
+from hoiray.datasets.crop_images import JoinedImages, SampleImages, images_of
 from hoiray.datasets.crop_pixels import cut_crop
 from hoiray.datasets.crop_plan import CropSpec
 from hoiray.datasets.crop_targets import CropTargets, cell_places, crop_targets, shown_cells
-from hoiray.datasets.label_records import Records
-from hoiray.datasets.label_scan import all_places, refuse_too_many_dead, scan_entries
+from hoiray.datasets.label_records import Records, concatenate_records
+from hoiray.datasets.label_scan import all_places, refuse_too_many_dead, scan_entries, source_labels
 from hoiray.datasets.label_source import Source
 from hoiray.datasets.sample import DeadLetter, FloatArray
 from hoiray.datasets.training_sample import TrainingSample
-from hoiray.errors import ConfigError, describe
+from hoiray.errors import ConfigError, ContractError, describe
 
 
 class Origin(NamedTuple):
@@ -84,26 +85,22 @@ class TrainingSet:
             augmentation: None for the paper's ranges.
             seed: of the augmentation.
             needs_joints: False also takes hands of which only a box is known, for predictions; their targets are NaN.
-            max_dead_fraction: of the entries; images without a hand do not count.
-            cache: see `hoiray.datasets.crop_cache`; None works without one.
+            max_dead_fraction: of the entries of each source; images without a hand do not count.
+            cache: see `hoiray.datasets.crop_cache`; None works without one. Each source has its own.
             on_part: told (parts done, parts) while a cache is built.
 
         Raises:
             ConfigError: there is no usable hand.
-            ContractError: too many samples cannot be used, or a cache is damaged.
+            ContractError: too many samples of a source cannot be used, or a cache is damaged.
         """
         ranges = augmentation or Augmentation()
-        images: FullImages | CropCache
-        if cache is None:
-            hands, dead = scan_entries(sources, all_places(sources), spec, needs_joints=needs_joints)
-            images = images_of(sources, hands)
-        else:
-            images = open_crop_cache(sources, spec, ranges, cache, needs_joints=needs_joints, on_part=on_part)
-            dead = list(images.dead_letters)
-        num_entries = sum(len(source) for source in sources)
-        refuse_too_many_dead(dead, num_entries, max_dead_fraction, name=_name_of(sources))
-        records, ids, names = images.records, tuple(images.sample_ids), tuple(images.object_names)
-        return cls(tuple(sources), spec, ranges, seed, records, ids, names, images, tuple(dead))
+        parts = [
+            _read_source(source, label, spec, ranges, needs_joints=needs_joints, cache=cache, on_part=on_part)
+            for source, label in zip(sources, source_labels(sources), strict=True)
+        ]
+        for part in parts:
+            part.refuse_too_many_dead(max_dead_fraction)
+        return _joined(tuple(sources), parts, spec, ranges, seed)
 
     def __post_init__(self) -> None:
         """Refuse a set without samples.
@@ -165,6 +162,11 @@ class TrainingSet:
         return Origin(self.sources[record["source"]], int(record["entry"]), int(record["hand_index"]))
 
     @property
+    def num_pseudo(self) -> int:
+        """Samples whose label is a teacher's."""
+        return int(np.count_nonzero(self.records["is_pseudo"]))
+
+    @property
     def num_objects_supervised(self) -> int:
         """Samples whose object is supervised; without a cache, before it is known whether each has a mask."""
         return int(np.count_nonzero(self.records["is_object_supervised"]))
@@ -179,13 +181,18 @@ class TrainingSet:
 
     def fingerprint(self) -> str:
         """Digest what decides a sample: sources, spec, augmentation and seed; the same wherever the files lie."""
-        facts = {
+        facts: dict[str, object] = {
             "sources": [source.identity() for source in self.sources],
             "spec": asdict(self.spec),
             "augmentation": fingerprint(self.augmentation),
             "seed": self.seed,
             "num_samples": len(self),
         }
+        pseudo = self.records[self.records["is_pseudo"]]
+        if len(pseudo):
+            # which of the labels are trained on, and how much they count, is not the source's
+            chosen = np.ascontiguousarray(pseudo[["source", "entry", "hand_index", "weight"]])
+            facts["labels"] = hashlib.sha256(chosen.tobytes()).hexdigest()
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
     def _cut(
@@ -221,6 +228,7 @@ class TrainingSet:
             wrist_3d_m=targets.wrist_3d_m[row],
             T_cam_obj=targets.T_cam_obj[row],
             is_mirrored=bool(record["is_mirrored"]),
+            is_pseudo=bool(record["is_pseudo"]),
         )
 
     def _pixels(self, cuts: "_Cuts", row: int) -> NDArray[np.uint8]:
@@ -248,6 +256,98 @@ class _Cuts:
     views: Views
     targets: CropTargets
     cell_places: NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class _Part:
+    """What one source gives; `images` and `records` have the same rows."""
+
+    source: Source
+    records: Records
+    sample_ids: tuple[str, ...]
+    object_names: tuple[str | None, ...]
+    images: SampleImages
+    dead: tuple[DeadLetter, ...]
+    forget: Callable[[], None]
+
+    def refuse_too_many_dead(self, max_fraction: float) -> None:
+        """Stop where too little can be used; what was damaged is looked at again next time.
+
+        Raises:
+            ContractError: it is too little.
+        """
+        try:
+            refuse_too_many_dead(self.dead, len(self.source), max_fraction, name=self.source.name)
+        except ContractError:
+            self.forget()
+            raise
+
+
+def _read_source(
+    source: Source,
+    label: str,
+    spec: CropSpec,
+    ranges: Augmentation,
+    *,
+    needs_joints: bool,
+    cache: CacheOptions | None,
+    on_part: Callable[[int, int], None] | None,
+) -> _Part:
+    """Read one source's labels, and its images where there is a cache; `label` tells it from others of its name."""
+    if cache is None:
+        hands, dead = scan_entries([source], all_places([source]), spec, needs_joints=needs_joints)
+        images = images_of([source], hands)
+        names, records = images.sample_ids, images.records
+        return _Part(
+            source, records, _renamed(names, source, label), tuple(images.object_names), images, tuple(dead), _nothing
+        )
+    crops = open_crop_cache([source], spec, ranges, cache, needs_joints=needs_joints, on_part=on_part)
+    ids = _renamed(crops.sample_ids, source, label)
+    forget = partial(forget_unread, crops)
+    return _Part(source, crops.records, ids, crops.object_names, crops, crops.dead_letters, forget)
+
+
+def _renamed(sample_ids: Sequence[str], source: Source, label: str) -> tuple[str, ...]:
+    if label == source.name:
+        return tuple(sample_ids)
+    return tuple(label + sample_id.removeprefix(source.name) for sample_id in sample_ids)
+
+
+def _nothing() -> None:
+    """There is no cache to forget."""
+
+
+def _joined(
+    sources: tuple[Source, ...], parts: Sequence[_Part], spec: CropSpec, ranges: Augmentation, seed: int
+) -> TrainingSet:
+    """Lay the samples of all sources behind each other, without those that count for nothing."""
+    records, part_of, row_of = [], [], []
+    for position, part in enumerate(parts):
+        own = part.records.copy()
+        own["source"] = position
+        factors = part.source.factors(own["entry"], own["hand_index"].astype(np.int64))
+        own["weight"] *= factors.astype(np.float32)
+        kept = np.flatnonzero(factors != 0.0)
+        records.append(own[kept])
+        part_of.append(np.full(len(kept), position, dtype=np.int64))
+        row_of.append(kept.astype(np.int64))
+    places = JoinedImages(
+        tuple(part.images for part in parts),
+        np.concatenate([*part_of, np.zeros(0, np.int64)]),
+        np.concatenate([*row_of, np.zeros(0, np.int64)]),
+    )
+    rows = list(zip(places.part_of.tolist(), places.row_of.tolist(), strict=True))
+    return TrainingSet(
+        sources,
+        spec,
+        ranges,
+        seed,
+        concatenate_records(records),
+        tuple(parts[part].sample_ids[row] for part, row in rows),
+        tuple(parts[part].object_names[row] for part, row in rows),
+        places,
+        tuple(letter for part in parts for letter in part.dead),
+    )
 
 
 def _name_of(sources: Sequence[Source]) -> str:

@@ -5,7 +5,12 @@ PyAV decodes unless decord is asked for by name: decord may wait for ever in a d
 looked at has no process of its own for it. Both give the same frames.
 """
 
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +19,14 @@ from hoiray.errors import InputError, describe
 from hoiray.io.decoding.choose import Decoder, open_reader
 from hoiray.io.decoding.container import ContainerFacts, Source, scan_container
 from hoiray.io.decoding.decord_reader import DecordFailedError
-from hoiray.io.store import Store
+from hoiray.io.decoding.sampling import sampled_sources
+from hoiray.io.store import Store, open_uri
+
+MAX_BYTES_IN_MEMORY: Final = 64 << 20
+"""A longer video from elsewhere is copied to a file while it is decoded."""
+
+COPY_BYTES: Final = 8 << 20
+"""Bytes asked for at once."""
 
 
 def video_facts(store: Store, key: str) -> ContainerFacts:
@@ -72,3 +84,82 @@ def read_frames(
 def _source(store: Store, key: str) -> Source:
     path = store.local_path(key)
     return store.read(key) if path is None else path
+
+
+@dataclass(frozen=True)
+class StoredVideo:
+    """A video as it was planned: its name, place and version; see table ``videos``."""
+
+    video_id: str
+    dataset: str | None
+    uri: str
+    size_bytes: int
+    etag: str | None
+
+
+def numbered_frames(
+    video: StoredVideo, numbers: Sequence[int], sample_rate_hz: float | None
+) -> Iterator[NDArray[np.uint8]]:
+    """Decode frames by their numbers at a sampled rate, in one pass from the key frame before the first.
+
+    Args:
+        video: the very version whose frames were numbered.
+        numbers: growing, from 0.
+        sample_rate_hz: rate at which frames are numbered; None: every frame of the file.
+
+    Yields:
+        (H, W, 3) uint8 RGB, upright, for each number.
+
+    Raises:
+        InputError: the video is missing, was changed, is damaged, or has no frame of a number.
+    """
+    with _file_of(video) as source:
+        reader = open_reader(source, video.uri, "pyav")
+        try:
+            carriers = sampled_sources(reader.facts.timeline, sample_rate_hz)
+        except ValueError as error:
+            fix = "It cannot be the file that was labelled: restore that one."
+            found = f"one where {error}"
+            raise InputError(
+                describe(what=video.uri, expected="time stamps without holes", found=found, fix=fix)
+            ) from error
+        _require_numbers(video, numbers, len(carriers))
+        wanted = carriers[np.asarray(numbers, dtype=np.int64)]
+        position = 0
+        for frame in reader.frames(np.unique(wanted).tolist()):
+            while position < len(wanted) and wanted[position] == frame.source_index:
+                yield np.ascontiguousarray(frame.image)
+                position += 1
+        if position < len(wanted):
+            _require_numbers(video, numbers, numbers[position])
+
+
+def _require_numbers(video: StoredVideo, numbers: Sequence[int], num_numbers: int) -> None:
+    if len(numbers) and numbers[-1] >= num_numbers:
+        fix = "It is not the file that was labelled, or it was cut: restore that one."
+        expected, found = f"a frame of number {numbers[-1]}", f"{num_numbers} numbers"
+        raise InputError(describe(what=video.uri, expected=expected, found=found, fix=fix))
+
+
+@contextmanager
+def _file_of(video: StoredVideo) -> Iterator[Source]:
+    """Give a video as a local file, or as its bytes where it is small and lies elsewhere."""
+    store, key = open_uri(video.uri)
+    path = store.local_path(key)
+    size = store.size(key)
+    if size != video.size_bytes:
+        expected, found = f"{video.size_bytes} bytes, as it was labelled", f"{size} bytes"
+        fix = "Restore the file that was labelled, or label it again."
+        raise InputError(describe(what=video.uri, expected=expected, found=found, fix=fix))
+    if path is not None:
+        store.read_range(key, 0, 0, etag=video.etag)  # nothing is read; the store compares the version
+        yield path
+        return
+    if size <= MAX_BYTES_IN_MEMORY:
+        yield store.read(key, etag=video.etag)
+        return
+    with tempfile.NamedTemporaryFile(prefix="hoiray-video-") as file:
+        for start in range(0, size, COPY_BYTES):
+            file.write(store.read_range(key, start, min(size, start + COPY_BYTES), etag=video.etag))
+        file.flush()
+        yield Path(file.name)

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import numpy as np
 import torch
 from pydantic import JsonValue
 from torch import nn
@@ -18,13 +19,14 @@ from hoiray.datasets.batch_loader import BatchLoader
 from hoiray.datasets.crop_cache import CacheOptions
 from hoiray.datasets.crop_plan import CropSpec
 from hoiray.datasets.epoch_sampler import EpochSampler
-from hoiray.datasets.label_source import AnnotatedSource
+from hoiray.datasets.label_source import AnnotatedSource, Source
 from hoiray.datasets.training_set import TrainingSet
 from hoiray.errors import ConfigError, describe
 from hoiray.hand.load import HandArrays, load_hand_arrays
 from hoiray.hand.model import HandModel
+from hoiray.io.store import open_uri
 from hoiray.models.batch import Batch
-from hoiray.models.checkpoint import hand_digest, write_checkpoint
+from hoiray.models.checkpoint import hand_digest, inspect_checkpoint, read_checkpoint, write_checkpoint
 from hoiray.models.losses import TrainedNetwork
 from hoiray.models.network import HandObjectNetwork
 from hoiray.predictors.load import CROP_NOTE, crop_note, network_crops
@@ -32,6 +34,7 @@ from hoiray.training.average import WeightAverage
 from hoiray.training.data_plan import DataPlan, open_annotated
 from hoiray.training.history import last_scores
 from hoiray.training.job import Prepared
+from hoiray.training.label_plan import LabelPlan, open_labels
 from hoiray.training.loop import LoopSettings
 from hoiray.training.precision import Precision
 from hoiray.training.schedule import Schedule
@@ -41,6 +44,15 @@ from hoiray.training.world import World
 
 MODEL_FILE: Final = "model.safetensors"
 """The trained network below a training's output."""
+
+_NOT_ARCHITECTURE: Final[dict[str, Any]] = {
+    "preset": True,
+    "losses": True,
+    "pnp": True,
+    "batch_norm_momentum": True,
+    "backbone": {"weights_uri": True, "allows_partial_weights": True},
+}
+"""Parts of a network's configuration that its weights do not depend on."""
 
 OnPart = Callable[[int, int], None]
 """Told parts done and parts in all while crops are cut."""
@@ -83,8 +95,8 @@ def prepare(world: World, *, run: TrainRun, plan: DataPlan, workers: TrainWorker
     training = run.training
     require_divisible_batch(training, world.size)
     arrays = load_hand_arrays(run.hand.model_uri)
-    train, held_out = open_sets(run, plan, arrays, cache)
-    sampler = EpochSampler(train.source_indices(), batch_size=training.batch_size, seed=run.seed)
+    train, held_out = open_sets(run, plan, arrays, cache, workers)
+    sampler = make_sampler(run, train)
     loader_of = partial(
         BatchLoader,
         sampler=sampler,
@@ -103,7 +115,7 @@ def prepare(world: World, *, run: TrainRun, plan: DataPlan, workers: TrainWorker
         data=LoadedBatches(loader_of(train)),
         settings=loop_settings(training, workers, sampler.steps_per_epoch, precision),
         validate=validate,
-        publish=partial(publish_network, run, identity=identity),
+        publish=partial(publish_network, run, identity=identity, labels=plan.labels),
         identity=identity,
     )
 
@@ -141,31 +153,75 @@ def crop_spec(training: Training) -> CropSpec:
 
 
 def open_sets(
-    run: TrainRun, plan: DataPlan, arrays: HandArrays, cache: str, *, on_part: OnPart | None = None
+    run: TrainRun,
+    plan: DataPlan,
+    arrays: HandArrays,
+    cache: str,
+    workers: TrainWorkers | None = None,
+    *,
+    on_part: OnPart | None = None,
 ) -> tuple[TrainingSet, TrainingSet | None]:
     """Open the samples to train on and those held out, and cut their crops unless that has been done.
 
+    Args:
+        run: what is trained.
+        plan: which samples: annotated sets come first, labels last.
+        arrays: the hand model.
+        cache: folder of the cut crops.
+        workers: of which labels crops are cut, and how much room they have; None for the defaults.
+        on_part: told parts done and parts in all of each source.
+
     Raises:
+        ConfigError: the crops have no room.
         ContractError: too many samples cannot be used.
     """
+    workers = workers or TrainWorkers()
     datasets = [open_annotated(planned.annotated, arrays) for planned in plan.sets]
-    options = CacheOptions(Path(cache))
+    options = CacheOptions(Path(cache), max_gib=workers.max_cache_gib)
 
-    def opened(indices: list[tuple[int, ...]]) -> TrainingSet:
-        sources = [
-            AnnotatedSource(dataset, chosen) for dataset, chosen in zip(datasets, indices, strict=True) if chosen
-        ]
+    def annotated(indices: list[tuple[int, ...]]) -> list[Source]:
+        return [AnnotatedSource(dataset, chosen) for dataset, chosen in zip(datasets, indices, strict=True) if chosen]
+
+    def opened(sources: list[Source]) -> TrainingSet:
         return TrainingSet.open(
             sources,
             crop_spec(run.training),
             run.training.augmentation,
             seed=run.seed,
+            max_dead_fraction=run.training.max_dead_fraction,
             cache=options,
             on_part=on_part,
         )
 
-    train = opened([planned.train for planned in plan.sets])
-    return train, opened([planned.validation for planned in plan.sets]) if plan.num_validation else None
+    labels: list[Source] = [] if plan.labels is None else [open_labels(plan.labels, arrays, workers)]
+    train = opened([*annotated([planned.train for planned in plan.sets]), *labels])
+    held_out = annotated([planned.validation for planned in plan.sets])
+    return train, opened(held_out) if held_out else None
+
+
+def make_sampler(run: TrainRun, train: TrainingSet) -> EpochSampler:
+    """Decide which samples make up each step.
+
+    Raises:
+        ConfigError: a batch has no room for the fraction of labels asked for, or is larger than the set.
+    """
+    training = run.training
+    shares = None
+    if training.pseudo_label_fraction is not None:
+        shares = label_shares(train, training.pseudo_label_fraction)
+    sampler = EpochSampler(train.source_indices(), training.batch_size, run.seed, shares, training.steps_per_epoch)
+    if shares is not None and shares[-1] > 0.0 and not sampler.counts_per_batch[-1]:
+        expected, found = f"at least {0.5 / training.batch_size:.3g}", f"{training.pseudo_label_fraction}"
+        fix = f"A batch of {training.batch_size} has no room for less than one label."
+        raise ConfigError(describe(what="training.pseudo_label_fraction", expected=expected, found=found, fix=fix))
+    return sampler
+
+
+def label_shares(train: TrainingSet, fraction: float) -> list[float]:
+    """Return the share of every source of a batch: labels, which come last, as asked for, the others by their sizes."""
+    sizes = np.bincount(train.source_indices(), minlength=len(train.sources)).astype(np.float64)
+    annotated = (1.0 - fraction) * sizes[:-1] / sizes[:-1].sum()
+    return [*annotated.tolist(), 1.0 - float(annotated.sum())]
 
 
 def make_state(run: TrainRun, precision: Precision, device: torch.device) -> TrainState:
@@ -173,6 +229,8 @@ def make_state(run: TrainRun, precision: Precision, device: torch.device) -> Tra
     torch.manual_seed(run.seed)
     hand = HandModel.load(run.hand.model_uri, flat_hand_mean=True, tip_set=run.hand.tip_set)
     model = TrainedNetwork(HandObjectNetwork(run.training.network, hand)).to(device)
+    if run.training.init_uri is not None:
+        start_from(model.network, run.training.init_uri)
     decay = run.training.optimiser.average_decay
     return TrainState(
         model,
@@ -181,6 +239,35 @@ def make_state(run: TrainRun, precision: Precision, device: torch.device) -> Tra
         scaler=precision.scaler(),
         seed=run.seed,
     )
+
+
+def start_from(network: HandObjectNetwork, uri: str) -> str:
+    """Put a checkpoint's weights into a network of the same kind; return the checkpoint's digest.
+
+    Raises:
+        InputError: it is not there.
+        ConfigError: it is of another network.
+        ContractError: it is damaged, or was trained with another hand model.
+    """
+    found, info = read_checkpoint(uri, network.hand)
+    kinds = (info.config.model_dump(exclude=_NOT_ARCHITECTURE), network.config.model_dump(exclude=_NOT_ARCHITECTURE))
+    differing = [name for name in kinds[1] if kinds[0][name] != kinds[1][name]]
+    if differing:
+        expected, fix = "the network that is trained", "Start from a checkpoint of this network, or from nothing."
+        found_text = f"one with other settings of {', '.join(differing)} (preset {info.config.preset})"
+        raise ConfigError(describe(what=f"training.init_uri {uri}", expected=expected, found=found_text, fix=fix))
+    network.load_state_dict(found.state_dict())
+    return info.digest
+
+
+def checkpoint_digest(uri: str) -> str:
+    """Return the digest that names a checkpoint's network.
+
+    Raises:
+        InputError, ContractError: it is not there, or damaged.
+    """
+    store, key = open_uri(uri)
+    return inspect_checkpoint(store.read(key), source=uri).digest
 
 
 def make_optimiser(model: nn.Module, settings: Optimiser) -> torch.optim.Optimizer:
@@ -210,10 +297,17 @@ def identity_of(
     }
     if training.optimiser.schedule == "cosine":
         parts["epochs"] = training.epochs
-    return parts
+    changes: dict[str, JsonValue] = {
+        "pseudo_label_fraction": training.pseudo_label_fraction,
+        "steps_per_epoch": training.steps_per_epoch,
+        "init": None if training.init_uri is None else checkpoint_digest(training.init_uri),
+    }
+    return parts | {name: value for name, value in changes.items() if value is not None}
 
 
-def publish_network(run: TrainRun, state: TrainState, *, identity: Mapping[str, JsonValue]) -> str:
+def publish_network(
+    run: TrainRun, state: TrainState, *, identity: Mapping[str, JsonValue], labels: LabelPlan | None = None
+) -> str:
     """Write the network as a checkpoint that tells how it came about; return its URI."""
     assert isinstance(state.model, TrainedNetwork)
     training = run.training
@@ -230,6 +324,10 @@ def publish_network(run: TrainRun, state: TrainState, *, identity: Mapping[str, 
         "identity": dict(identity),
         CROP_NOTE: crop_note(crop_spec(training), training.augmentation.interpolation),
     }
+    if labels is not None:
+        notes["labels"] = {**labels.notes(), "fraction": training.pseudo_label_fraction}
+    if training.init_uri is not None:
+        notes["started_from"] = identity["init"]
     uri = f"{run.output_uri.rstrip('/')}/{MODEL_FILE}"
     write_checkpoint(uri, state.model.network, notes=notes)
     return uri

@@ -1,17 +1,19 @@
 """Which samples a network is trained on, and which are held out: decided once, before any worker starts."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
-from hoiray.config.what import AnnotatedSet, Training
+from hoiray.config.what import AnnotatedSet, Training, TrainRun
 from hoiray.datasets.iterate import iterate, spread_indices
+from hoiray.datasets.label_run import LabelRun
 from hoiray.datasets.leaks import check_leaks, identify, refuse_leaks
 from hoiray.datasets.open import open_dataset
 from hoiray.datasets.sample import AnnotatedDataset, Sample
 from hoiray.datasets.splits import SampleKey, split_samples
 from hoiray.errors import ConfigError, describe
 from hoiray.hand.load import HandArrays
+from hoiray.training.label_plan import LabelPlan, plan_labels
 
 MAX_COMPARED_FRAMES: Final = 400
 """Frames of each side that are compared by what they look like; people and recordings are compared for all."""
@@ -42,11 +44,13 @@ class DataPlan:
         sets: in the order of the configuration.
         num_groups: independent groups (people, or recordings where people are not known) in each part.
         is_by_subject: whether every set tells its people.
+        labels: what is trained on beside the annotated sets, if anything.
     """
 
     sets: tuple[PlannedSet, ...]
     num_groups: Mapping[str, int]
     is_by_subject: bool
+    labels: LabelPlan | None = None
 
     @property
     def num_train(self) -> int:
@@ -75,8 +79,23 @@ def open_annotated(annotated: AnnotatedSet, hand: HandArrays) -> AnnotatedDatase
     return dataset
 
 
+def plan_training(run: TrainRun, hand: HandArrays, labels: LabelRun | None = None) -> DataPlan:
+    """Decide on all data of a training: annotated sets, what is held out of them, and labels.
+
+    Args:
+        run: what is trained.
+        hand: the model the annotations were made with.
+        labels: what `run.training.labels_uri` names, opened; None where it names nothing.
+
+    Raises:
+        ConfigError, ContractError: see :func:`plan_data` and :func:`hoiray.training.label_plan.plan_labels`.
+    """
+    chosen = plan_labels(run, labels, hand)
+    return replace(plan_data(run.training, hand, seed=run.seed), labels=chosen)
+
+
 def plan_data(training: Training, hand: HandArrays, *, seed: int) -> DataPlan:
-    """Hold samples out such that nobody and nothing is on both sides, over all sets together.
+    """Hold annotated samples out such that nobody and nothing is on both sides, over all sets together.
 
     Args:
         training: sets, and the fraction to hold out.
@@ -84,10 +103,9 @@ def plan_data(training: Training, hand: HandArrays, *, seed: int) -> DataPlan:
         seed: of the deal.
 
     Raises:
-        ConfigError: there are too few people or recordings to hold any out, or labels are asked for.
+        ConfigError: there are too few people or recordings to hold any out.
         ContractError: the two sides share people, recordings, or pictures that look the same.
     """
-    _refuse_labels(training)
     configured = (training.annotated, *training.also_annotated)
     datasets = [open_annotated(annotated, hand) for annotated in configured]
     places, keys = _keys_of(datasets)
@@ -106,15 +124,6 @@ def plan_data(training: Training, hand: HandArrays, *, seed: int) -> DataPlan:
     for dataset, planned in zip(datasets, sets, strict=True):
         _refuse_shared(dataset, planned)
     return plan
-
-
-def _refuse_labels(training: Training) -> None:
-    """A training that reads no labels must not be believed to have."""
-    for name in ("labels_uri", "pseudo_label_fraction"):
-        value = getattr(training, name)
-        if value is not None:
-            fix = "Leave it out: this version trains on annotated sets only."
-            raise ConfigError(describe(what=f"training.{name}", expected="null", found=repr(value), fix=fix))
 
 
 def _keys_of(datasets: Sequence[AnnotatedDataset]) -> tuple[list[tuple[int, int]], list[SampleKey]]:

@@ -76,6 +76,9 @@ class Scorer:
 
     @cached_property
     def _constant(self) -> ConstantHand:
-        joints = self.trained_on.records["joints_3d_m"].astype(np.float64)
+        records = self.trained_on.records
+        # of annotated hands alone, so that trainings with and without labels are laid beside the same constant hand
+        annotated = records[~records["is_pseudo"]]
+        joints = (annotated if len(annotated) else records)["joints_3d_m"].astype(np.float64)
         # records of left hands are mirrored already
         return fit_constant_hand(joints, None, np.ones(len(joints), dtype=np.bool_), source="training samples")

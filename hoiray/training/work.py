@@ -1,13 +1,13 @@
 """What every worker of a training does, whoever started it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from pydantic import JsonValue
 from torch import nn
 
-from hoiray.errors import ConfigError, describe
+from hoiray.errors import ConfigError, ContractError, describe
 from hoiray.io.store import Store
 from hoiray.training.checkpoints import SavedState, StateFiles, folder_of, pack_state
 from hoiray.training.events import EventLog
@@ -37,9 +37,10 @@ def work(
 
     Raises:
         ConfigError: `start` belongs to other settings.
-        ContractError: a loss or gradient is no number.
+        ContractError: a loss or gradient is no number, or the workers do not see the same samples.
     """
     prepared = job.prepare(world)
+    refuse_unequal_workers(world.gather(dict(prepared.identity)))
     state = prepared.state
     if start is not None:
         refuse_other_identity(start, prepared.identity)
@@ -80,6 +81,27 @@ def refuse_other_identity(start: SavedState, identity: Mapping[str, JsonValue]) 
         now = ", ".join(f"{name} {identity.get(name)!r}" for name in others)
         fix = "Resume with the settings the run was started with, or choose another --out."
         raise ConfigError(describe(what=f"--resume from {start.source}", expected=was, found=now, fix=fix))
+
+
+def refuse_unequal_workers(identities: Sequence[Mapping[str, JsonValue]]) -> None:
+    """Refuse workers that were prepared differently: their steps would not be of one batch.
+
+    Args:
+        identities: of all workers, by rank.
+
+    Raises:
+        ContractError: they differ, as where one machine cannot read a video that another can.
+    """
+    first = identities[0]
+    for rank, other in enumerate(identities):
+        differing = [name for name in sorted({*first, *other}) if first.get(name) != other.get(name)]
+        if differing:
+            expected = ", ".join(f"{name} {first.get(name)!r}" for name in differing)
+            found = ", ".join(f"{name} {other.get(name)!r}" for name in differing)
+            fix = "That machine reads other files, or has crops from a time when it did: empty its cache folder."
+            raise ContractError(
+                describe(what=f"worker {rank}", expected=f"{expected}, as worker 0", found=found, fix=fix)
+            )
 
 
 @dataclass

@@ -92,7 +92,6 @@ def test_an_epoch_can_be_shortened() -> None:
     [
         ({"batch_size": 51}, "batch size"),
         ({"batch_size": 0}, "batch size"),
-        ({"batch_size": 8, "num_steps": 7}, "num_steps"),
         ({"batch_size": 8, "shares": [0.5, 0.4]}, "shares"),
         ({"batch_size": 8, "shares": [0.5, 0.5]}, "shares"),
     ],

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from hoiray.config.what import AnnotatedSet, Training
+from hoiray.config.what import AnnotatedSet, Training, TrainRun
 from hoiray.errors import ConfigError, ContractError
 from hoiray.hand.load import load_hand_arrays
-from hoiray.training.data_plan import DataPlan, open_annotated, plan_data
+from hoiray.training.data_plan import DataPlan, open_annotated, plan_data, plan_training
 
 
 def training(*folders: Path, **options: float) -> Training:
@@ -48,9 +48,9 @@ def test_names_that_tell_nobody_are_dealt_by_recording(training_data: Path, tmp_
 
 @pytest.mark.parametrize("change", [{"labels_uri": "s3://bucket/run"}, {"pseudo_label_fraction": 0.5}])
 def test_labels_nobody_would_read_are_refused(training_data: Path, change: dict[str, object]) -> None:
-    asked = training(training_data).model_copy(update=change)
-    with pytest.raises(ConfigError, match=f"training.{next(iter(change))}: expected null"):
-        plan_data(asked, load_hand_arrays(), seed=0)
+    asked = TrainRun(output_uri="out", training=training(training_data).model_copy(update=change))
+    with pytest.raises(ConfigError, match=f"training.{next(iter(change))} = .*found none"):
+        plan_training(asked, load_hand_arrays())
 
 
 def test_the_same_seed_deals_the_same(training_data: Path) -> None:
