@@ -27,6 +27,7 @@ MARGIN: Final = 1.9
 FAR_M: Final = 10.0
 """Meshes are drawn from this far away, which makes the camera the weak-perspective one they were fitted with."""
 
+OUTSIDE: Final[Colour] = (60, 62, 66)
 GOOD: Final[Colour] = (0, 128, 92)
 BAD: Final[Colour] = (196, 70, 10)
 JPEG_QUALITY: Final = 80
@@ -110,7 +111,7 @@ def draw_labels(rows: Sequence[Mapping[str, Any]], uris: Sequence[str], pa_mpjpe
     for row, uri, error in zip(rows, uris, pa_mpjpe_mm, strict=True):
         store, key = open_uri(uri)
         image = read_frames(store, key, [row["frame_index"]])[0]
-        cells[row["accepted"]].append(_captioned(_close_up(row, image, model), row, float(error)))
+        cells[row["accepted"]].append(_captioned(draw_close_up(row, image, model), row, float(error)))
     grid = [part[start : start + NUM_COLUMNS] for part in cells.values() for start in range(0, len(part), NUM_COLUMNS)]
     return make_sheet(
         grid,
@@ -136,21 +137,53 @@ def caption_of(row: Mapping[str, Any], pa_mm: float) -> list[str]:
     return [f"refused, {error}", *words[:MAX_SHOWN_REASONS], *more]
 
 
-def _close_up(row: Mapping[str, Any], image: Image, model: HandModel) -> Image:
+def close_up_affine(row: Mapping[str, Any], cell_px: int) -> NDArray[np.floating]:
+    """Return the affine (3, 3) from the image to a square close-up of a label's hand."""
     box = np.array(row["bbox_xyxy"], dtype=np.float64)
     side = max(float((box[2:] - box[:2]).max()), 8.0) * MARGIN
-    A = crop_affine((box[:2] + box[2:]) / 2, side, 0.0, out_size_px=CELL_PX)
-    close = np.asarray(
-        cv2.warpAffine(image, A[:2], (CELL_PX, CELL_PX), flags=cv2.INTER_CUBIC, borderValue=(60, 62, 66)), np.uint8
-    )
-    mesh = _mesh(row, model)
+    return crop_affine((box[:2] + box[2:]) / 2, side, 0.0, out_size_px=cell_px)
+
+
+def cut_close_up(image: Image, A: NDArray[np.floating], cell_px: int) -> Image:
+    """Cut a close-up out of a frame; what lies outside of it is grey."""
+    is_smaller = np.hypot(A[0, 0], A[1, 0]) < 1.0
+    flags = cv2.INTER_AREA if is_smaller else cv2.INTER_CUBIC
+    return np.asarray(cv2.warpAffine(image, A[:2], (cell_px, cell_px), flags=flags, borderValue=OUTSIDE), np.uint8)
+
+
+def draw_close_up(
+    row: Mapping[str, Any],
+    image: Image,
+    model: HandModel | None,
+    *,
+    cell_px: int = CELL_PX,
+    with_joints: bool = True,
+) -> Image:
+    """Draw a label over a close-up of its frame: mesh in the colour of its verdict, joints, and the box it was given.
+
+    Args:
+        row: the label as a dictionary.
+        image: (H, W, 3) uint8 RGB, its full frame.
+        model: the hand its parameters are of, flat at zero; None draws the joints only.
+        cell_px: side of the close-up; lines grow with it.
+        with_joints: draw the joints, too: too much for a very small picture.
+    """
+    A = close_up_affine(row, cell_px)
+    close = cut_close_up(image, A, cell_px)
+    mesh = None if model is None else _mesh(row, model)
     if mesh is not None:
         scale, shift = row["camera_scale_px_per_m"], row["camera_shift_px"]
         K = np.array([[scale * FAR_M, 0.0, shift[0]], [0.0, scale * FAR_M, shift[1]], [0.0, 0.0, 1.0]])
         close = overlay_meshes(close, [mesh], A @ K)[0]
-    close = draw_box(close, apply_affine(A, box.reshape(2, 2)).ravel(), (255, 255, 255), thickness_px=1)
+    thickness_px = max(1, round(cell_px / 220))
+    box = np.array(row["bbox_xyxy"], dtype=np.float64)
+    close = draw_box(
+        close, apply_affine(A, box.reshape(2, 2)).ravel(), (255, 255, 255), thickness_px=max(1, round(cell_px / 400))
+    )
+    if not with_joints:
+        return close
     joints = np.array(row["joints_2d"], dtype=np.float64).reshape(-1, 2)
-    return draw_joints(close, apply_affine(A, joints), radius_px=2.0, thickness_px=1)
+    return draw_joints(close, apply_affine(A, joints), radius_px=cell_px / 110, thickness_px=thickness_px)
 
 
 def _mesh(row: Mapping[str, Any], model: HandModel) -> Drawable | None:

@@ -81,7 +81,7 @@ def open_label_job(run: RunConfig, *, say: Say = lambda _line: None) -> LabelJob
     store.write(RUN_FILE, dump(run).encode(), durable=True)
     plan = _plan_of(run, store.below(PLAN_FOLDER), say)
     judge_id = make_judge_id(predict_id, run.limits, limits_sha256=limits_sha256)
-    return LabelJob(run, store, plan, predict_id, judge_id, rules, _long_videos(plan))
+    return LabelJob(run, store, plan, predict_id, judge_id, rules, long_videos_of(plan))
 
 
 def _plan_of(run: RunConfig, store: Store, say: Say) -> Plan:
@@ -103,7 +103,7 @@ def _plan_of(run: RunConfig, store: Store, say: Say) -> Plan:
     return plan
 
 
-def _long_videos(plan: Plan) -> dict[str, tuple[str, ...]]:
+def long_videos_of(plan: Plan) -> dict[str, tuple[str, ...]]:
     """Return the buckets of several shards. Memory: those."""
     if plan.head.num_buckets == plan.head.num_shards:
         return {}

@@ -2,13 +2,15 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Final
 
+from hoiray.schema.marker import CommitMarker
 from hoiray.schema.vocabularies import REJECT_REASONS
 from hoiray.stages.label_job import LabelJob
 from hoiray.stages.markers import committed_units, read_markers
+from hoiray.stages.plan import Plan
 from hoiray.stages.run_layout import Area
 
 SUMMARY_FILE: Final = "summary.json"
@@ -61,11 +63,40 @@ class Summary:
 
 def summarise(job: LabelJob) -> Summary:
     """Count what is committed. Reads every marker of the plan's shards, several at a time."""
+    return summarise_markers(
+        job.plan,
+        labels=job.store.url(job.labels.prefix),
+        ids=(job.predict_id, job.judge_id),
+        long_videos=job.long_videos,
+        predicted=read_markers(job.store, job.predictions, _done(job, job.predictions)),
+        judged=read_markers(job.store, job.labels, _done(job, job.labels)),
+    )
+
+
+def summarise_markers(
+    plan: Plan,
+    *,
+    labels: str,
+    ids: tuple[str, str],
+    long_videos: Mapping[str, tuple[str, ...]],
+    predicted: Iterable[CommitMarker],
+    judged: Iterable[CommitMarker],
+) -> Summary:
+    """Count what markers say.
+
+    Args:
+        plan: whose shards they are of.
+        labels: folder of the labels.
+        ids: predict_id and judge_id.
+        long_videos: the shards of each bucket that has several.
+        predicted: markers of predictions.
+        judged: markers of labels.
+    """
     dead, timings, reasons = Counter[str](), Counter[str](), Counter[str]()
     num_shards = num_videos = num_buckets = num_rows = num_accepted = 0
-    long_video_of = {shard_id: bucket_id for bucket_id, shards in job.long_videos.items() for shard_id in shards}
+    long_video_of = {shard_id: bucket_id for bucket_id, shards in long_videos.items() for shard_id in shards}
     seen, given_up = set[str](), set[str]()
-    for marker in read_markers(job.store, job.predictions, _done(job, job.predictions)):
+    for marker in predicted:
         num_shards += 1
         # a long video lies in several shards, and may be given up in each
         long_video = long_video_of.get(marker.shard_id)
@@ -78,24 +109,23 @@ def summarise(job: LabelJob) -> Summary:
                 given_up.add(letter.video_id)
                 dead[f"{letter.stage}: {letter.error_class}"] += 1
         timings.update(marker.timings_s)
-    for marker in read_markers(job.store, job.labels, _done(job, job.labels)):
+    for marker in judged:
         num_buckets += 1
         num_rows += marker.num_rows
         num_accepted += marker.num_accepted or 0
         reasons.update(marker.reasons)
         timings.update(marker.timings_s)
-    head = job.plan.head
     return Summary(
-        plan_id=job.plan.plan_id,
-        predict_id=job.predict_id,
-        judge_id=job.judge_id,
-        labels=job.store.url(job.labels.prefix),
-        num_shards=head.num_shards,
+        plan_id=plan.plan_id,
+        predict_id=ids[0],
+        judge_id=ids[1],
+        labels=labels,
+        num_shards=plan.head.num_shards,
         num_shards_done=num_shards,
-        num_buckets=head.num_buckets,
+        num_buckets=plan.head.num_buckets,
         num_buckets_done=num_buckets,
         num_videos=num_videos,
-        num_not_planned=sum(count for name, count in head.refused.items() if name.startswith("video: ")),
+        num_not_planned=sum(count for name, count in plan.head.refused.items() if name.startswith("video: ")),
         dead=dict(sorted(dead.items())),
         num_rows=num_rows,
         num_accepted=num_accepted,

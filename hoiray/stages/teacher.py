@@ -36,7 +36,7 @@ def open_teacher(run: RunConfig, *, device: str, batch_size: int) -> Predictor:
         InputError: its weights are not there.
         ContractError: they are damaged, or it is no predictor.
     """
-    with _hand_file(run.hand.model_uri) as hand_path:
+    with hand_file(run.hand.model_uri) as hand_path:
         if run.teacher.predictor == NETWORK:
             predictor = _network(run, hand_path, device, batch_size)
         else:
@@ -121,7 +121,7 @@ def _unknown(name: str, found: str) -> ConfigError:
 
 
 @contextmanager
-def _hand_file(uri: str | None) -> Iterator[Path | None]:
+def hand_file(uri: str | None) -> Iterator[Path | None]:
     """Give the user's hand model as a local file."""
     if uri is None:
         yield None

@@ -1,0 +1,224 @@
+"""The report of a run: what is read for it, from markers, rows and videos, and the page made of that.
+
+Counts come from every marker. All rows are read up to :data:`MAX_ROWS`; of a larger run, those of shards drawn by lot.
+Frames are decoded only where they are shown.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hoiray.config.what import RunConfig
+from hoiray.errors import HoirayError, InputError, describe
+from hoiray.evaluation.bootstrap import GroupBootstrap, Interval
+from hoiray.evaluation.tables import make_bootstrap
+from hoiray.hand.model import HandModel
+from hoiray.io.secrets import redacted
+from hoiray.io.store import Store
+from hoiray.render.overlay import Image
+from hoiray.report.gallery import Pictures, Stills, draw_pictures
+from hoiray.report.html_report import Page
+from hoiray.report.label_report import MAX_LISTED_VIDEOS, Shown, build_label_report
+from hoiray.report.label_rows import REASONS, LabelRows, join_rows
+from hoiray.report.lots import draw_labels_by_lot
+from hoiray.report.run_facts import GivenUp, RunFacts
+from hoiray.report.sections import Section
+from hoiray.report.stills import read_stills
+from hoiray.report.timelines import lay_out_timelines
+from hoiray.schema.marker import CommitMarker
+from hoiray.stages.dead import list_dead
+from hoiray.stages.plan import Plan
+from hoiray.stages.report_origins import origins_of, read_run
+from hoiray.stages.report_rows import Counted, count_run, draw_units, find_judge_id, label_rows_of, read_tables
+from hoiray.stages.run_layout import labels_area
+from hoiray.stages.teacher import hand_file
+
+MAX_ROWS: Final = 1_000_000
+"""Rows that are read: 150 MB in memory. More would not change a drawing."""
+
+MAX_GROUPS: Final = 4096
+"""Groups of an interval's resamples; above, videos are put together by lot, which leaves them independent."""
+
+
+@dataclass(frozen=True)
+class ReportRequest:
+    """What is asked for.
+
+    Attributes:
+        judge_id: which labels; None for the only ones.
+        num_pictures: large pictures, 4 of 10 of accepted labels.
+        seed: of every lot.
+        max_rows: rows that are read.
+        extra: sections to add.
+    """
+
+    judge_id: str | None = None
+    num_pictures: int = 96
+    seed: int = 0
+    max_rows: int = MAX_ROWS
+    extra: Sequence[Section] = field(default=())
+
+
+def make_label_report(store: Store, plan: Plan, request: ReportRequest) -> Page:
+    """Report on the labels of a run.
+
+    Args:
+        store: the run's folder.
+        plan: of the run.
+        request: what is asked for.
+
+    Raises:
+        ConfigError: there are labels of several judge_ids, and none is named.
+        InputError: there are no labels.
+        ContractError: something is damaged.
+    """
+    area = labels_area(find_judge_id(store, request.judge_id))
+    counted = count_run(store, plan, area)
+    drawn = draw_units(counted.units, request.max_rows, request.seed)
+    rows = join_rows([label_rows_of(table) for table in read_tables(store, drawn)])
+    run = read_run(store)
+    facts = _facts(store, plan, counted, rows, run, seed=request.seed)
+    shown = _show(store, plan, rows, drawn, run=run, request=request)
+    return build_label_report(facts, rows, shown, request.extra)
+
+
+def _facts(
+    store: Store, plan: Plan, counted: Counted, rows: LabelRows, run: RunConfig | None, *, seed: int
+) -> RunFacts:
+    summary = counted.summary
+    rules, origins = origins_of(plan, counted, run)
+    bootstrap = _bootstrap(rows, seed)
+    shares = {
+        reason: _mean(bootstrap, rows.reasons[:, index])
+        for index, reason in enumerate(REASONS)
+        if summary.reasons.get(reason)
+    }
+    return RunFacts(
+        name=run.name if run is not None else store.uri.rpartition("/")[2],
+        uri=redacted(store.uri),
+        num_videos=summary.num_videos,
+        num_dead=summary.num_dead,
+        num_not_planned=summary.num_not_planned,
+        given_up=_given_up(store, plan, summary.predict_id),
+        num_buckets=summary.num_buckets,
+        num_buckets_done=summary.num_buckets_done,
+        num_rows=summary.num_rows,
+        num_accepted=summary.num_accepted,
+        reasons=summary.reasons,
+        timings_s=summary.timings_s,
+        num_nondeterministic=sum(1 for _ in store.objects("nondeterminism")),
+        rules=rules,
+        origins=origins,
+        accepted_share=_mean(bootstrap, rows.is_accepted),
+        refused_shares=shares,
+        num_rows_read=len(rows),
+        seed=seed,
+    )
+
+
+def _bootstrap(rows: LabelRows, seed: int) -> GroupBootstrap | None:
+    if not len(rows):
+        return None
+    group = rows.video
+    if len(rows.video_names) > MAX_GROUPS:
+        group = np.random.default_rng(seed).permutation(len(rows.video_names))[rows.video] % MAX_GROUPS
+    return make_bootstrap([f"{number:09d}" for number in group.tolist()], seed)
+
+
+def _mean(bootstrap: GroupBootstrap | None, flags: npt.NDArray[np.bool_]) -> Interval:
+    if bootstrap is None:
+        return Interval(float("nan"), float("nan"), float("nan"))
+    return bootstrap.mean(flags.astype(np.float64))
+
+
+def _given_up(store: Store, plan: Plan, predict_id: str) -> list[GivenUp]:
+    found = []
+    for dead in list_dead(store, predict_id, plan):
+        letter = dead.letter
+        at = "" if letter.frame_index is None else f", frame {letter.frame_index}"
+        found.append(GivenUp(letter.video_id, f"{letter.stage}{at}: {letter.error_class}", redacted(letter.message)))
+        if len(found) > MAX_LISTED_VIDEOS:
+            break
+    return found
+
+
+# --- single labels ----------------------------------------------------------------------------------------------------
+
+
+def _show(
+    store: Store,
+    plan: Plan,
+    rows: LabelRows,
+    units: Sequence[CommitMarker],
+    *,
+    run: RunConfig | None,
+    request: ReportRequest,
+) -> Shown:
+    num_accepted = round(0.4 * request.num_pictures)
+    shown = draw_labels_by_lot(rows, num_accepted, request.num_pictures - num_accepted, seed=request.seed)
+    timelines = lay_out_timelines(rows, shown)
+    stills = [row for timeline in timelines for track in timeline.tracks for row in track.still_rows]
+    labels = _labels_of(store, rows, units, sorted({*shown.tolist(), *stills}))
+    uris = video_uris(plan, {timeline.name for timeline in timelines})
+
+    def read(video: str, numbers: Sequence[int]) -> Iterator[tuple[int, Image]]:
+        if video not in uris:
+            fix = "Name the plan that the labels are of: --plan."
+            raise InputError(describe(what=f"video {video!r}", expected="a video of the plan", found="none", fix=fix))
+        return read_stills(uris[video], numbers, plan.head.sample_rate_hz)
+
+    pictures = Pictures() if not labels else _draw(labels, shown.tolist(), stills, read, run)
+    return Shown(shown, labels, timelines, pictures)
+
+
+def _draw(
+    labels: Mapping[int, Mapping[str, Any]],
+    close_ups: Sequence[int],
+    stills: Sequence[int],
+    read: Stills,
+    run: RunConfig | None,
+) -> Pictures:
+    """Draw with the hand the labels were made with; where its file is not there, without meshes."""
+    if run is None:
+        return draw_pictures(labels, close_ups, stills, read, None)
+    try:
+        with hand_file(run.hand.model_uri) as path:
+            # labels hold absolute poses, whatever the predictor's own zero is
+            model = HandModel.load(path, flat_hand_mean=True, tip_set=run.hand.tip_set)
+    except HoirayError:
+        return draw_pictures(labels, close_ups, stills, read, None)
+    return draw_pictures(labels, close_ups, stills, read, model)
+
+
+def _labels_of(
+    store: Store, rows: LabelRows, units: Sequence[CommitMarker], wanted: Sequence[int]
+) -> dict[int, dict[str, Any]]:
+    """Read some rows with all their columns, each data object once."""
+    first = np.searchsorted(rows.unit, np.arange(len(units)))
+    of_unit: dict[int, list[int]] = {}
+    for row in wanted:
+        of_unit.setdefault(int(rows.unit[row]), []).append(row)
+    tables = read_tables(store, [units[unit] for unit in of_unit])
+    found: dict[int, dict[str, Any]] = {}
+    for (unit, numbers), table in zip(of_unit.items(), tables, strict=True):
+        part = table.take(np.array(numbers) - int(first[unit])).to_pylist()
+        found |= dict(zip(numbers, part, strict=True))
+    return found
+
+
+def video_uris(plan: Plan, names: set[str]) -> dict[str, str]:
+    """Find where videos of a plan lie; parts of the plan are read until all are found."""
+    found: dict[str, str] = {}
+    value_set = pa.array(sorted(names), pa.string())
+    for part in plan.head.parts:
+        if len(found) == len(names):
+            break
+        table = plan.part_table(part.name, "videos")
+        table = table.filter(pc.is_in(table["video_id"], value_set=value_set))
+        found |= dict(zip(table["video_id"].to_pylist(), table["uri"].to_pylist(), strict=True))
+    return found
