@@ -42,7 +42,7 @@ from hoiray.stages.decode_process import (
     ProcessSlowError,
 )
 from hoiray.stages.frame_selection import FrameSelection
-from hoiray.stages.local_copy import LocalFile, local_file
+from hoiray.stages.local_copy import LatestCopy, LocalFile
 from hoiray.stages.pixel_ring import PixelRing
 
 VIDEOS_PER_PROCESS: Final = 200
@@ -127,7 +127,7 @@ class VideoDecoder:
             spool: folder for copies of remote videos; None for the system's.
         """
         self._budget, self._max_attempts = budget or DecodeBudget(), max_attempts
-        self._videos_per_process, self._spool = videos_per_process, spool
+        self._videos_per_process, self._copy = videos_per_process, LatestCopy(spool)
         self._process: DecodeProcess | None = None
         self._num_videos = 0
 
@@ -142,7 +142,11 @@ class VideoDecoder:
         self.close()
 
     def close(self) -> None:
-        """End the process; the next video starts another."""
+        """End the process, and let go of the copy of the latest video; the next video starts another."""
+        self._copy.drop()
+        self._end_process()
+
+    def _end_process(self) -> None:
         if self._process is not None:
             self._process.kill()
         self._process, self._num_videos = None, 0
@@ -179,7 +183,7 @@ class VideoDecoder:
             DecodeError: it cannot be decoded, here or while its batches are read.
             InputError: the place it lies at cannot be read.
         """
-        with local_file(store, key, etag=etag, spool=self._spool) as file:
+        with self._copy.file(store, key, etag=etag) as file:
             request = DecodeRequest(
                 path=file.path,
                 name=store.url(key),
@@ -217,11 +221,11 @@ class VideoDecoder:
                 raise
             finally:
                 if not is_fit:
-                    self.close()
+                    self._end_process()
 
     def _ready_process(self) -> DecodeProcess:
         if self._num_videos >= self._videos_per_process:
-            self.close()
+            self._end_process()
         if self._process is None:
             self._process = DecodeProcess(self._budget.max_bytes)
         self._num_videos += 1

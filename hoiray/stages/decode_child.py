@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from hoiray.errors import describe
 from hoiray.io.decoding.choose import open_reader
-from hoiray.io.decoding.container import ContainerFacts
+from hoiray.io.decoding.container import ContainerFacts, scan_container
 from hoiray.io.decoding.decord_reader import why_not_decord
 from hoiray.io.decoding.failures import DecodeError, DecodeMemoryError
 from hoiray.io.decoding.reader import FrameReader
@@ -91,12 +91,43 @@ class _StoppedError(Exception):
     """The parent wants no more of this video."""
 
 
+class LatestFile:
+    """What the file that was read last holds: of a long video each segment is a request of its own."""
+
+    def __init__(self) -> None:
+        """Know none."""
+        self._known: tuple[tuple[int, ...], ContainerFacts] | None = None
+
+    def facts(self, path: Path, name: str) -> ContainerFacts:
+        """Scan a file, unless it is the latest one: the same file of the same content, by what the system says of it.
+
+        Raises:
+            DecodeError: as :func:`~hoiray.io.decoding.container.scan_container`.
+        """
+        version = _version(path)
+        if self._known is None or version is None or self._known[0] != version:
+            self._known = None  # two timelines of hours need not be there at once
+            facts = scan_container(path, name)
+            self._known = None if version is None else (version, facts)
+            return facts
+        return self._known[1]
+
+
+def _version(path: Path) -> tuple[int, ...] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+
+
 class _Server:
     """Serves requests, one video at a time."""
 
     def __init__(self, channel: socket.socket, ring: PixelRing, max_bytes: int) -> None:
         self._channel, self._ring, self._max_bytes, self._log_bytes = channel, ring, max_bytes, 0
         self._num_free = MAX_BATCHES_WAITING
+        self._latest = LatestFile()
 
     def serve(self, message: Message, descriptor: int | None) -> None:
         """Decode a video; every failure that is the video's becomes a message."""
@@ -105,7 +136,8 @@ class _Server:
         self._forget_log()
         try:
             path = Path(request.path) if descriptor is None else Path(f"/proc/self/fd/{descriptor}")
-            reader = open_reader(path, request.name, request.decoder, has_complained=self._has_complained)
+            facts = self._latest.facts(path, request.name)
+            reader = open_reader(path, request.name, request.decoder, has_complained=self._has_complained, facts=facts)
             selection = select_numbers(reader.facts.timeline, request.selection, request.name)
             send(self._channel, {"is": "facts", **_told(reader, selection)})
             self._hand_over(request, reader, selection.after(request.num_done))

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -111,7 +112,7 @@ def select_numbers(timeline: Timeline, selection: FrameSelection, name: str) -> 
         UnsupportedVideoError: a time stamp would have one frame repeated for a day.
     """
     try:
-        sources = sampled_sources(timeline, selection.sample_rate_hz)
+        sources = _sources(timeline, selection.sample_rate_hz)
     except ValueError as error:
         expected, fix = "time stamps without holes", "Re-encode it: ffmpeg -i IN -fps_mode cfr OUT.mp4"
         message = describe(what=name, expected=expected, found=f"one where {error}", fix=fix)
@@ -127,6 +128,12 @@ def select_numbers(timeline: Timeline, selection: FrameSelection, name: str) -> 
         if len(behind):
             raise not_there(name, int(behind[0]), f"{len(sources)} numbers")
     return NumberedSelection(numbers, sources[numbers], len(sources), selection.frame_indices is not None)
+
+
+@lru_cache(maxsize=1)
+def _sources(timeline: Timeline, sample_rate_hz: float | None) -> NDArray[np.int64]:
+    """Number the frames of a file; the next segment of the same file finds them numbered."""
+    return sampled_sources(timeline, sample_rate_hz)
 
 
 def not_there(name: str, number: int, found: str) -> FrameNotThereError:

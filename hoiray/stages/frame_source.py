@@ -130,7 +130,8 @@ class _Ahead:
         self._lock = threading.Lock()
         self._threads = [
             threading.Thread(target=self._work, args=(decoder,), name="decode-ahead", daemon=True)
-            for decoder in decoders
+            # no more than there are videos: the segments of a long one then meet in the first, which knows the file
+            for decoder in decoders[: len(wanted)]
         ]
         for thread in self._threads:
             thread.start()

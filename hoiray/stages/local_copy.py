@@ -9,7 +9,7 @@ descriptor, however the process that made it ends.
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
@@ -35,6 +35,51 @@ class LocalFile:
     descriptor: int | None
 
 
+class LatestCopy:
+    """The remote video that was copied last, kept until another one is: of a long video each segment is opened anew.
+
+    It takes the room of one video in the spool. Not for several threads at once.
+    """
+
+    def __init__(self, spool: Path | None = None) -> None:
+        """Keep none yet.
+
+        Args:
+            spool: folder of copies; None for the system's. A copy needs the size of the video there.
+        """
+        self._spool = spool
+        self._kept: tuple[str, str, IO[bytes]] | None = None
+
+    def drop(self) -> None:
+        """Give its room back."""
+        if self._kept is not None:
+            self._kept[2].close()
+        self._kept = None
+
+    @contextmanager
+    def file(self, store: Store, key: str, *, etag: str | None = None) -> Iterator[LocalFile]:
+        """Open a stored video for a decoder's process.
+
+        Args:
+            store: where it is.
+            key: its name.
+            etag: the version that was planned; None for any, of which no copy is kept.
+
+        Raises:
+            MissingVideoError: it is not there.
+            InputError: it is another version than was planned, or its place cannot be read.
+        """
+        if etag is None or store.is_local:
+            with local_file(store, key, etag=etag, spool=self._spool) as file:
+                yield file
+            return
+        url = store.url(key)
+        if self._kept is None or self._kept[:2] != (url, etag):
+            self.drop()
+            self._kept = (url, etag, _copied(store, key, etag, self._spool))
+        yield LocalFile(url, self._kept[2].fileno())
+
+
 @contextmanager
 def local_file(store: Store, key: str, *, etag: str | None = None, spool: Path | None = None) -> Iterator[LocalFile]:
     """Open a stored video for a decoder's process.
@@ -56,15 +101,22 @@ def local_file(store: Store, key: str, *, etag: str | None = None, spool: Path |
                 store.read_range(key, 0, 0, etag=etag)  # nothing is read; the store compares the version
             yield LocalFile(str(path), None)
             return
-        with tempfile.TemporaryFile(dir=spool) as file:
-            _copy(store, key, etag, file)
-            yield LocalFile(store.url(key), file.fileno())
     except MissingFileError as error:
         raise MissingVideoError(str(error)) from error
+    with _copied(store, key, etag, spool) as file:
+        yield LocalFile(store.url(key), file.fileno())
 
 
-def _copy(store: Store, key: str, etag: str | None, file: IO[bytes]) -> None:
-    size = store.size(key)
-    for start in range(0, size, COPY_BYTES):
-        file.write(store.read_range(key, start, min(size, start + COPY_BYTES), etag=etag))
-    file.flush()
+def _copied(store: Store, key: str, etag: str | None, spool: Path | None) -> IO[bytes]:
+    """Copy a remote video into a file without a name; the caller closes it."""
+    with ExitStack() as unfinished:
+        file = unfinished.enter_context(tempfile.TemporaryFile(dir=spool))
+        try:
+            size = store.size(key)
+            for start in range(0, size, COPY_BYTES):
+                file.write(store.read_range(key, start, min(size, start + COPY_BYTES), etag=etag))
+        except MissingFileError as error:
+            raise MissingVideoError(str(error)) from error
+        file.flush()
+        unfinished.pop_all()
+    return file

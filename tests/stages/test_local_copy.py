@@ -8,7 +8,7 @@ from hoiray.errors import InputError
 from hoiray.io.decoding.failures import MissingVideoError
 from hoiray.io.store import Store
 from hoiray.stages import local_copy
-from hoiray.stages.local_copy import local_file
+from hoiray.stages.local_copy import LatestCopy, local_file
 
 
 def test_a_local_file_is_used_where_it_lies(tmp_path: Path) -> None:
@@ -41,3 +41,34 @@ def test_a_remote_file_is_copied_without_leaving_a_name(
         assert list(tmp_path.iterdir()) == []
     with pytest.raises(MissingVideoError, match=r"none\.mp4"), local_file(store, "none.mp4"):
         pass
+
+
+@pytest.mark.s3
+def test_a_remote_video_is_copied_once_for_all_its_segments(
+    s3_environment: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store.open(f"s3://{s3_environment.bucket}/kept")
+    for name in ("a.mp4", "b.mp4"):
+        store.write(name, name.encode())
+    asked: list[str] = []
+    read_range = Store.read_range
+
+    def counted(self: Store, key: str, start: int, end: int, *, etag: str | None = None) -> bytes:
+        asked.append(key)
+        return read_range(self, key, start, end, etag=etag)
+
+    monkeypatch.setattr(Store, "read_range", counted)
+    copy = LatestCopy(tmp_path)
+    for name in ("a.mp4", "a.mp4", "b.mp4", "b.mp4", "a.mp4"):
+        info = store.info(name)
+        assert info is not None
+        with copy.file(store, name, etag=info.etag) as file:
+            assert file.descriptor is not None
+            assert os.pread(file.descriptor, 9, 0) == name.encode()
+    assert asked == ["a.mp4", "b.mp4", "a.mp4"]
+    with pytest.raises(InputError, match=r"a\.mp4"), copy.file(store, "a.mp4", etag="another"):
+        pass
+    with pytest.raises(MissingVideoError, match=r"none\.mp4"), copy.file(store, "none.mp4", etag="any"):
+        pass
+    copy.drop()
+    assert list(tmp_path.iterdir()) == []

@@ -6,6 +6,7 @@ import pytest
 from bad_videos import ODD, OddVideo, plain
 from clips import clip, number_in, overwritten
 
+from hoiray.io.decoding import choose
 from hoiray.io.decoding.choose import Decoder, open_reader
 from hoiray.io.decoding.decord_reader import why_not_decord
 from hoiray.io.decoding.failures import FAILURES, DamagedVideoError
@@ -58,6 +59,20 @@ def test_a_segment_equals_the_same_part_of_the_whole(codec: str, decoder: Decode
         assert [frame.source_index for frame in part] == wanted
         for frame in part:
             np.testing.assert_array_equal(frame.image, whole[frame.source_index].image)
+
+
+@pytest.mark.parametrize("first", [9, 12, 13, 23])
+def test_far_frames_are_read_from_the_key_frame_before_them_and_are_those_of_the_whole(
+    first: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choose, "FAR_FRAMES", 10)
+    whole = list(open_reader(plain(), "x", "pyav").frames(range(24)))
+    reader = open_reader(plain(), "x")
+    part = list(reader.frames(range(first, 24)))
+    assert reader.name == ("pyav" if first >= 10 else "decord")
+    for frame, other in zip(part, whole[first:], strict=True):
+        assert frame[:2] == other[:2]
+        np.testing.assert_array_equal(frame.image, other.image)
 
 
 def test_no_frames_are_nothing() -> None:
