@@ -50,7 +50,7 @@ class DemoSize:
 
 
 _LAX: Final[Mapping[str, JsonValue]] = {
-    "min_box_iou": 0.1,
+    "min_box_iou": None,
     "max_reprojection_box_sides": None,
     "max_motion_2d_box_sides": None,
     "max_motion_pose": None,
