@@ -340,6 +340,33 @@ def demo_command(
     raise typer.Exit(demo(out, size=size, workers=workers, uses_ray=ray))
 
 
+@app.command("reproduce")
+def reproduce_command(
+    tables: Annotated[
+        list[str], typer.Argument(metavar="TABLE", help="table2, table3, table4, table5, table8, figure9, or all.")
+    ],
+    out: Annotated[str, typer.Option(help="Folder for data and trainings.")] = "out/reproduce",
+    results: Annotated[str, typer.Option(help="Folder for the outcome.")] = "out/reproduce/results",
+    size: Annotated[str, typer.Option(help="nano, or tiny for a look at the machinery.")] = "nano",
+    seeds: Annotated[int, typer.Option(help="Trainings of each arm.", min=1)] = 5,
+    parallel: Annotated[int | None, typer.Option(help="Commands at once; default: one a core.", min=1)] = None,
+    ray_address: Annotated[str | None, typer.Option(help="A Ray cluster to label and train on.")] = None,
+) -> None:
+    """The paper's tables on the synthetic twin, arm by arm with several seeds. Called again, it goes on."""
+    from hoiray.cli.reproduce import ReproduceRequest, run_reproduce
+
+    request = ReproduceRequest(
+        tables=tuple(tables),
+        out=out,
+        results=results,
+        size=size,
+        num_seeds=seeds,
+        parallel=parallel,
+        ray_address=ray_address,
+    )
+    raise typer.Exit(run_reproduce(request))
+
+
 @app.command("status")
 def status_command(
     run: RunFolder,
