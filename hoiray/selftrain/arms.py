@@ -12,7 +12,7 @@ from typing import Any, Final
 from hoiray.config.training_presets import training_preset
 from hoiray.config.what import RunConfig
 from hoiray.io.store import Store
-from hoiray.selftrain.demo import write_video_list
+from hoiray.selftrain.demo import LAX_LIMITS, write_video_list
 from hoiray.selftrain.phases import Phase
 
 MODEL_FILE: Final = "model.safetensors"
@@ -84,6 +84,18 @@ class Amounts:
     max_samples: int
     preset: str = "nano"
     limits: Mapping[str, Any] = MappingProxyType({})
+
+
+AMOUNTS: Final[Mapping[str, Amounts]] = MappingProxyType(
+    {
+        # a look at the machinery: nothing is learnt in ten steps, and by the paper's limits nothing would be accepted
+        "tiny": Amounts(*("tiny",) * 4, epochs=2, steps_per_epoch=5, batch_size=16, shard_frames=64, max_samples=24,
+                        limits=LAX_LIMITS),
+        "nano": Amounts("demo", "medium", "demo", "demo", epochs=4, steps_per_epoch=100, batch_size=32,
+                        shard_frames=1024, max_samples=500),
+    }
+)  # fmt: skip
+"""How much there is of everything, by name."""
 
 
 @dataclass(frozen=True)

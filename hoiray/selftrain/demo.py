@@ -49,7 +49,7 @@ class DemoSize:
     limits: Mapping[str, JsonValue] = field(default_factory=dict)
 
 
-_LAX: Final[Mapping[str, JsonValue]] = {
+LAX_LIMITS: Final[Mapping[str, JsonValue]] = {
     "min_box_iou": None,
     "max_reprojection_box_sides": None,
     "max_motion_2d_box_sides": None,
@@ -60,7 +60,7 @@ _LAX: Final[Mapping[str, JsonValue]] = {
 SIZES: Final[Mapping[str, DemoSize]] = MappingProxyType(
     {
         # a look at the machinery: nothing is learnt in ten steps, and by the paper's limits nothing would be accepted
-        "tiny": DemoSize("tiny", 2, 5, 16, 64, 40, _LAX),
+        "tiny": DemoSize("tiny", 2, 5, 16, 64, 40, LAX_LIMITS),
         "demo": DemoSize("demo", 5, 110, 32, 512, 500),
     }
 )

@@ -13,8 +13,10 @@ import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -116,7 +118,79 @@ def done_before(store: Store, phase: Phase) -> float | None:
     return seconds
 
 
-def run_phase(store: Store, phase: Phase, watch: Watch, inherited: Sequence[int] = ()) -> Done:
+class Running:
+    """The commands that are running, so that those of other threads can be stopped."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._lock = threading.Lock()
+        self._processes: set[subprocess.Popen[bytes]] = set()
+        self._is_over = False
+
+    def add(self, process: "subprocess.Popen[bytes]") -> None:
+        """Note a command; it is stopped at once where all are to stop."""
+        with self._lock:
+            self._processes.add(process)
+            is_over = self._is_over
+        if is_over:
+            _stop(process)
+
+    def remove(self, process: "subprocess.Popen[bytes]") -> None:
+        """Forget a command that has ended."""
+        with self._lock:
+            self._processes.discard(process)
+
+    def stop(self) -> None:
+        """Stop all, and whatever is started from now on."""
+        with self._lock:
+            self._is_over = True
+            processes = list(self._processes)
+        for process in processes:
+            _stop(process)
+
+
+def run_phases(
+    store: Store,
+    phases: Sequence[Phase],
+    watch: Watch,
+    *,
+    parallel: int,
+    on_done: Callable[[Done], None],
+    inherited: Sequence[int] = (),
+) -> list[Done]:
+    """Do phases that do not need each other, several at a time.
+
+    Args:
+        store: of the self-training.
+        phases: what to do.
+        watch: told what the commands print, from several threads.
+        parallel: commands at once.
+        on_done: told of each that has ended, or had before, in order.
+        inherited: file descriptors the commands keep open.
+
+    Raises:
+        ConfigError: one was done with other settings.
+        PhaseFailedError: one failed; the others are stopped.
+    """
+    running = Running()
+    finished = []
+    with ThreadPoolExecutor(parallel) as pool:
+        waiting = [pool.submit(run_phase, store, phase, watch, inherited, running) for phase in phases]
+        try:
+            for one in waiting:
+                finished.append(one.result())
+                on_done(finished[-1])
+        except BaseException:
+            for one in waiting:
+                one.cancel()
+            running.stop()
+            raise
+    return finished
+
+
+def run_phase(
+    store: Store, phase: Phase, watch: Watch, inherited: Sequence[int] = (), running: Running | None = None
+) -> Done:
     """Do a phase unless it has been done.
 
     Args:
@@ -124,6 +198,7 @@ def run_phase(store: Store, phase: Phase, watch: Watch, inherited: Sequence[int]
         phase: what to do.
         watch: told what the command prints.
         inherited: file descriptors the command keeps open.
+        running: where the command is noted while it runs.
 
     Raises:
         ConfigError: it was done with other settings.
@@ -137,7 +212,7 @@ def run_phase(store: Store, phase: Phase, watch: Watch, inherited: Sequence[int]
     with TemporaryDirectory(prefix="hoiray-") as scratch:
         log = store.local_path(phase.log_key) or Path(scratch) / "log"
         log.parent.mkdir(parents=True, exist_ok=True)
-        status = _run(phase, log, watch, inherited)
+        status = _run(phase, log, watch, inherited, running or Running())
         if not store.is_local:
             store.write(phase.log_key, log.read_bytes())
         if status:
@@ -158,7 +233,7 @@ def command_line(phase: Phase) -> str:
     return shlex.join(("hoiray", *phase.arguments))
 
 
-def _run(phase: Phase, log: Path, watch: Watch, inherited: Sequence[int]) -> int:
+def _run(phase: Phase, log: Path, watch: Watch, inherited: Sequence[int], running: Running) -> int:
     """Run the command, copy what it prints to the log, and return its exit status."""
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     with log.open("ab") as file:
@@ -172,8 +247,9 @@ def _run(phase: Phase, log: Path, watch: Watch, inherited: Sequence[int]) -> int
             env=environment,
             pass_fds=tuple(inherited),
             start_new_session=True,
-            preexec_fn=_end_with_parent,  # noqa: PLW1509 - one thread starts commands, and the call is a single prctl
+            preexec_fn=_end_with_parent,  # noqa: PLW1509 - a single prctl, which needs no lock that a thread may hold
         )
+        running.add(process)
         try:
             assert process.stdout is not None
             for line in process.stdout:
@@ -184,6 +260,8 @@ def _run(phase: Phase, log: Path, watch: Watch, inherited: Sequence[int]) -> int
         except BaseException:
             _stop(process)
             raise
+        finally:
+            running.remove(process)
 
 
 def _end_with_parent() -> None:

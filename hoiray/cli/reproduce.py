@@ -1,0 +1,110 @@
+"""`hoiray reproduce`: the paper's tables on the synthetic twin, arm by arm, and what came out."""
+
+import json
+import os
+import platform
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import typer
+
+from hoiray import __version__
+from hoiray.cli.phases import phase_progress
+from hoiray.errors import ConfigError, describe
+from hoiray.io.store import Store
+from hoiray.selftrain.arms import AMOUNTS, Bench
+from hoiray.selftrain.lock import only_here
+from hoiray.selftrain.paper_tables import TABLES
+from hoiray.selftrain.reproduce import Plan, collect, document, reproduce
+from hoiray.selftrain.reproduce_report import claims_plot, fractions_plot, markdown
+
+EVERY_TABLE: Final = "all"
+EXIT_STOPPED: Final = 130
+
+
+@dataclass(frozen=True)
+class ReproduceRequest:
+    """What was typed; see `hoiray reproduce --help`."""
+
+    tables: tuple[str, ...]
+    out: str
+    results: str
+    size: str
+    num_seeds: int
+    parallel: int | None
+    ray_address: str | None
+
+
+def run_reproduce(request: ReproduceRequest) -> int:
+    """Run the arms, write the tables after every seed, and return the exit status.
+
+    Raises:
+        ConfigError: the request cannot be met as asked, or an experiment runs in the folder.
+        PhaseFailedError: a command failed.
+    """
+    if request.size not in AMOUNTS:
+        _refuse("--size", AMOUNTS, request.size)
+    unknown = [name for name in request.tables if name not in (*TABLES, EVERY_TABLE)]
+    if unknown:
+        _refuse("TABLE", (*TABLES, EVERY_TABLE), unknown[0])
+    store = Store.open(request.out)
+    if not store.is_local:
+        fix = "Name a folder all machines reach."
+        raise ConfigError(describe(what="--out", expected="a folder", found=store.uri, fix=fix))
+    tables = tuple(TABLES) if EVERY_TABLE in request.tables else tuple(dict.fromkeys(request.tables))
+    cores = len(os.sched_getaffinity(0))
+    parallel = request.parallel or (1 if request.ray_address else cores)
+    plan = Plan(tables, tuple(range(request.num_seeds)), parallel=parallel, workers=cores)
+    where = ("--ray-address", request.ray_address) if request.ray_address else ("--no-ray",)
+    bench = Bench(store, AMOUNTS[request.size], where, where)
+    results = Store.open(request.results)
+
+    def write(_seed: int) -> None:
+        write_results(bench, plan, request, results)
+
+    try:
+        with only_here(store) as inherited, phase_progress() as progress:
+            reproduce(plan, bench, progress.watch, on_done=progress.done, on_seed=write, inherited=inherited)
+    except KeyboardInterrupt:
+        typer.echo("stopped; the same command goes on from there", err=True)
+        return EXIT_STOPPED
+    write(-1)
+    typer.echo(results.read("reproduce.md").decode())
+    typer.echo(f"written: {results.url('reproduce.md')}")
+    return 0
+
+
+def write_results(bench: Bench, plan: Plan, request: ReproduceRequest, out: Store) -> None:
+    """Write what is known by now: Markdown, JSON and plots."""
+    results = collect(bench, plan)
+    header = header_of(bench, plan, request)
+    out.write("reproduce.md", markdown(results, plan, header).encode())
+    out.write(
+        "reproduce.json", (json.dumps(document(results, plan, header), indent=1, allow_nan=False) + "\n").encode()
+    )
+    for name in plan.tables:
+        plot = fractions_plot(results) if name == "figure9" else claims_plot(results, TABLES[name])
+        out.write(f"{name}.svg", plot.encode())
+
+
+def header_of(bench: Bench, plan: Plan, request: ReproduceRequest) -> dict[str, Any]:
+    """What must be known to read the numbers."""
+    amounts = bench.amounts
+    steps = amounts.epochs * amounts.steps_per_epoch
+    return {
+        "command": f"hoiray reproduce {' '.join(request.tables)} --size {request.size} --seeds {request.num_seeds}",
+        "hoiray": __version__,
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "network": f"preset {amounts.preset}, {steps} steps of {amounts.batch_size} crops in every arm",
+        "annotated": f"hoiray synth lab --size {amounts.lab}, split train",
+        "videos": f"hoiray synth wild --size {amounts.wild}, split train, labelled with 8 views and the preset `paper`"
+        + (f" but {dict(amounts.limits)}" if amounts.limits else ""),
+        "tests": f"lab (evaluation), wild (test), ego (test), studio (evaluation): {amounts.max_samples} images at most",
+        "seeds": f"{len(plan.seeds)}, of weights, batches and choice; the data are the same",
+    }
+
+
+def _refuse(what: str, allowed: Sequence[str] | Any, found: str) -> None:  # noqa: ANN401 - any mapping of names
+    expected = f"one of {', '.join(allowed)}"
+    raise ConfigError(describe(what=what, expected=expected, found=repr(found), fix="Choose one."))
