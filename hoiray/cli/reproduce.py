@@ -100,7 +100,7 @@ def header_of(bench: Bench, plan: Plan, request: ReproduceRequest) -> dict[str, 
         "annotated": f"hoiray synth lab --size {amounts.lab}, split train",
         "videos": f"hoiray synth wild --size {amounts.wild}, split train, labelled with 8 views and the preset `paper`"
         + (f" but {dict(amounts.limits)}" if amounts.limits else ""),
-        "tests": f"lab (evaluation), wild (test), ego (test), studio (evaluation): {amounts.max_samples} images at most",
+        "tests": f"lab (evaluation), wild (test), ego (test), studio (evaluation): {amounts.max_samples} images each",
         "seeds": f"{len(plan.seeds)}, of weights, batches and choice; the data are the same",
     }
 
