@@ -294,50 +294,20 @@ def _mean_poses(
     return fused, tuple(reasons)
 
 
-def choose_side(right: Fused, left: Fused, residual_right: FloatArray, residual_left: FloatArray) -> BoolArray:
-    """Tell which of two hypotheses about a hand's side to keep: the one whose views and whose 2D and 3D agree better.
+def side_cost(fused: Fused, residual_box_sides: FloatArray) -> FloatArray:
+    """Measure how inconsistent an answer about a hand's side is: of two hypotheses the lower one is to be believed.
 
     A network of right hands sees a left one mirrored under the hypothesis "left", as it was trained; under the other
     one its views disagree and its 3D does not project onto its 2D.
 
     Args:
-        right: the ensemble under the hypothesis "right".
-        left: that under the other one.
-        residual_right: (B,) reprojection of the first in box sides; NaN where unsolved.
-        residual_left: (B,) of the second.
+        fused: the ensemble under one hypothesis.
+        residual_box_sides: (B,) reprojection of it; NaN where unsolved.
 
     Returns:
-        (B,) bool: True keeps the right hand. A hypothesis without an answer loses; of two alike the right one is kept.
+        (B,) spread of the rotations in rad plus residual; infinite without an answer or a camera.
     """
-    costs: list[FloatArray] = []
-    for fused, residual in ((right, residual_right), (left, residual_left)):
-        spread = np.nan_to_num(fused.spread_rotation_rad, nan=0.0)
-        failed = np.array([reason is not None for reason in fused.mean.failures])
-        cost = np.where(np.isfinite(residual), residual, np.inf) + spread
-        costs.append(np.where(failed, np.inf, cost))
-    return np.asarray(costs[0] <= costs[1])
-
-
-def merge_sides(right: Fused, left: Fused, keeps_right: BoolArray) -> Fused:
-    """Take each hand from the hypothesis that is kept."""
-
-    def pick(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return np.where(keeps_right.reshape(-1, *(1,) * (first.ndim - 1)), first, second)
-
-    def pick_texts(first: tuple[str | None, ...], second: tuple[str | None, ...]) -> tuple[str | None, ...]:
-        if not first and not second:  # no objects, no reasons
-            return ()
-        return tuple(a if keep else b for a, b, keep in zip(first, second, keeps_right, strict=True))
-
-    arrays = {
-        f.name: pick(getattr(right.mean, f.name), getattr(left.mean, f.name))
-        for f in fields(HandPredictions)
-        if not f.name.endswith("failures") and getattr(right.mean, f.name) is not None
-    }
-    mean = HandPredictions(
-        **arrays,
-        failures=pick_texts(right.mean.failures, left.mean.failures),
-        object_failures=pick_texts(right.mean.object_failures, left.mean.object_failures),
-    )
-    others = {f.name: pick(getattr(right, f.name), getattr(left, f.name)) for f in fields(Fused) if f.name != "mean"}
-    return Fused(mean, **others)
+    spread = np.nan_to_num(fused.spread_rotation_rad, nan=0.0)
+    failed = np.array([reason is not None for reason in fused.mean.failures])
+    cost = np.where(np.isfinite(residual_box_sides), residual_box_sides, np.inf) + spread
+    return np.asarray(np.where(failed, np.inf, cost))

@@ -7,6 +7,7 @@ The videos are not in them: a shard's own id says which versions of which videos
 from hoiray.config.fingerprint import fingerprint
 from hoiray.config.what import CalibratedLimits, PaperLimits, RunConfig
 from hoiray.errors import ContractError, describe
+from hoiray.filters.sides import SIDE_RULE
 from hoiray.schema.tables import BOXES, LABELS, PREDICTIONS
 from hoiray.stages.packing import id_of
 
@@ -34,6 +35,7 @@ def make_predict_id(run: RunConfig, *, weights_sha256: str | None, hand_model_sh
             "hand": fingerprint(hand),
             "hand_model": hand_model_sha256,
             "hand_side": run.videos.hand_side,
+            "side_rule": SIDE_RULE if run.videos.hand_side in {"both", "boxes"} else None,
             "schema": [PREDICTIONS.version, BOXES.version],
         }
     )

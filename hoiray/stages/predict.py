@@ -3,6 +3,9 @@
 Hands are predicted in batches of one fixed size, across the borders of frames and videos; what a batch lacks is filled
 up with repetitions that are thrown away. So the network always sees one shape, and a hand's numbers do not depend on
 its company: bit for bit on a CPU. Frames of one size share a batch, as full frames travel to the device unscaled.
+
+A hand whose side nobody tells is predicted as a right and as a left one, and which of the two is kept is decided track
+by track when all is predicted (:mod:`hoiray.filters.sides`). A segment of a long video decides by itself.
 """
 
 import logging
@@ -18,11 +21,12 @@ from hoiray.config.what import Ensemble
 from hoiray.errors import ConfigError, describe
 from hoiray.geometry import boxes
 from hoiray.geometry.cameras import solve_weak_perspective
-from hoiray.predictors.ensemble import Fused, choose_side, merge_sides, predict_ensemble
+from hoiray.predictors.ensemble import Fused, predict_ensemble, side_cost
 from hoiray.predictors.protocol import FloatArray, HandRequest, Predictor
 from hoiray.schema.conform import empty_table
 from hoiray.stages.fused_table import HandFacts, fused_table
 from hoiray.stages.measure import FUSED
+from hoiray.stages.sides import Hypotheses, decided
 from hoiray.stages.wanted import WantedVideo
 
 _log = logging.getLogger(__name__)
@@ -80,7 +84,7 @@ class HandBatches:
         self._batch_size, self._max_waiting_bytes = batch_size, max_waiting_bytes
         self._shard_id, self._predict_id = shard_id, predict_id
         self._waiting: dict[tuple[int, ...], list[_Hand]] = {}
-        self._tables: list[pa.Table] = []
+        self._predicted: list[Hypotheses] = []
 
     @property
     def batch_size(self) -> int:
@@ -122,17 +126,12 @@ class HandBatches:
         """Take back every hand of a video, predicted or not."""
         for queue in self._waiting.values():
             queue[:] = [hand for hand in queue if hand.video.video_id != video_id]
-        self._tables = [
-            table.filter(np.array([name != video_id for name in table["video_id"].to_pylist()], dtype=np.bool_))
-            for table in self._tables
-        ]
+        self._predicted = [hands.without(video_id) for hands in self._predicted]
 
     def table(self) -> pa.Table:
-        """Return what has been predicted, sorted by key."""
-        tables = [table for table in self._tables if table.num_rows]
-        if not tables:
-            return empty_table(FUSED)
-        return pa.concat_tables(tables).combine_chunks().sort_by([(name, "ascending") for name in FUSED.key])
+        """Return what has been predicted, sorted by key, guessed sides decided track by track."""
+        predicted = [hands for hands in self._predicted if hands.first.num_rows]
+        return decided(predicted) if predicted else empty_table(FUSED)
 
     def _waiting_bytes(self) -> int:
         return sum(map(_num_bytes, self._waiting.values()))
@@ -141,7 +140,7 @@ class HandBatches:
         """Predict the first hands of a queue, as many as fit a batch."""
         hands = queue[: self._batch_size]
         try:
-            self._tables.append(self._predict(hands))
+            self._predicted.append(self._predict(hands))
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -160,24 +159,33 @@ class HandBatches:
         _log.warning("the device's memory does not suffice for batches of %d hands: halved", self._batch_size)
         self._batch_size //= 2
 
-    def _predict(self, hands: Sequence[_Hand]) -> pa.Table:
-        """Predict up to a batch of hands of one image size."""
+    def _predict(self, hands: Sequence[_Hand]) -> Hypotheses:
+        """Predict up to a batch of hands of one image size, guessed sides under both hypotheses."""
         filled = [*hands, *[hands[0]] * (self._batch_size - len(hands))]
         request = _request_of(filled)
-        keys = [hand.key for hand in filled]
-        fused = predict_ensemble(self._predictor, request, keys, self._ensemble)
-        is_guessed = np.array([hand.video.side_source[hand.row] == "guessed" for hand in filled])
-        is_right = request.is_right
-        if is_guessed.any():
-            other = replace(request, is_right=np.where(is_guessed, False, is_right))
-            second = predict_ensemble(self._predictor, other, keys, self._ensemble)
-            keeps_first = ~is_guessed | _prefers_first(fused, second, request.hand_boxes_xyxy)
-            fused = merge_sides(fused, second, keeps_first)
-            is_right = np.where(keeps_first, is_right, other.is_right)
+        first, cost = self._answer(filled, request, len(hands))
+        is_guessed = np.array([hand.video.side_source[hand.row] == "guessed" for hand in hands])
+        if not is_guessed.any():
+            return Hypotheses.of_known(first)
+        # of hands whose side is known both are the same, and count nothing
+        guessed = np.array([hand.video.side_source[hand.row] == "guessed" for hand in filled])
+        other = replace(request, is_right=request.is_right ^ guessed)
+        second, other_cost = self._answer(filled, other, len(hands))
+        with np.errstate(invalid="ignore"):
+            lead = other_cost - cost
+        # two hypotheses without an answer are alike
+        lead = np.where(np.isnan(lead), 0.0, lead)
+        return Hypotheses(first, second, np.where(is_guessed, lead, np.nan))
+
+    def _answer(self, filled: Sequence[_Hand], request: HandRequest, num_hands: int) -> tuple[pa.Table, FloatArray]:
+        """Predict a full batch; return rows of schema FUSED of its first hands, and what tells for their sides."""
+        fused = predict_ensemble(self._predictor, request, [hand.key for hand in filled], self._ensemble)
         facts = HandFacts(
-            _columns_of(filled, is_right), request.K, request.image_size_wh, self._shard_id, self._predict_id
+            _columns_of(filled, request.is_right), request.K, request.image_size_wh, self._shard_id, self._predict_id
         )
-        return fused_table(facts, fused, self._predictor.hand, num_rows=len(hands))
+        table = fused_table(facts, fused, self._predictor.hand, num_rows=num_hands)
+        residual = weak_perspective_residual(fused, np.sqrt(boxes.area(request.hand_boxes_xyxy)))
+        return table, side_cost(fused, residual)[:num_hands]
 
 
 def crop_change(before: Image | None, image: Image, bbox_xyxy: npt.NDArray[np.floating]) -> float:
@@ -247,15 +255,10 @@ def _columns_of(hands: Sequence[_Hand], is_right: npt.NDArray[np.bool_]) -> dict
         "is_right": is_right,
         "side_source": [hand.video.side_source[hand.row] for hand in hands],
         "bbox_xyxy": np.stack([hand.video.bbox_xyxy[hand.row] for hand in hands]),
+        "box_source": [hand.video.box_source(hand.row) for hand in hands],
         "object_bbox_xyxy": np.stack([hand.video.object_bbox_xyxy[hand.row] for hand in hands]),
         "crop_change": np.array([hand.crop_change for hand in hands]),
     }
-
-
-def _prefers_first(first: Fused, second: Fused, hand_boxes_xyxy: FloatArray) -> npt.NDArray[np.bool_]:
-    side_px = np.sqrt(boxes.area(hand_boxes_xyxy))
-    residuals = [weak_perspective_residual(fused, side_px) for fused in (first, second)]
-    return np.asarray(choose_side(first, second, *residuals))
 
 
 def weak_perspective_residual(fused: Fused, box_side_px: FloatArray) -> FloatArray:

@@ -13,12 +13,11 @@ from hoiray.errors import ContractError
 from hoiray.hand.model import HandModel
 from hoiray.predictors.ensemble import (
     NO_CONSENSUS,
-    choose_side,
     concatenate_predictions,
     draw_ensemble_views,
     fuse,
-    merge_sides,
     predict_ensemble,
+    side_cost,
 )
 from hoiray.predictors.protocol import HandPredictions, HandRequest
 
@@ -243,22 +242,18 @@ class TestPredict:
 
 
 class TestSides:
-    def test_the_more_consistent_side_is_kept(self) -> None:
+    def test_an_answer_whose_views_or_joints_disagree_costs_more(self) -> None:
         steady, shaky = (
             fuse(_members(3, 4, angle_rad=angle), 4, hand=None, is_right=np.ones(3, bool)) for angle in (0.05, 0.5)
         )
         residual = np.array([0.3, 0.3, 0.3])
-        np.testing.assert_array_equal(choose_side(steady, shaky, residual, residual), True)
-        np.testing.assert_array_equal(choose_side(shaky, steady, residual, residual), False)
-        np.testing.assert_array_equal(choose_side(steady, steady, residual, np.array([0.2, 0.3, np.nan])), [0, 1, 1])
+        assert (side_cost(steady, residual) < side_cost(shaky, residual)).all()
+        costs = side_cost(steady, np.array([0.2, 0.3, np.nan]))
+        assert costs[0] < side_cost(steady, residual)[0]
+        assert costs[1] == side_cost(steady, residual)[1]
+        assert costs[2] == np.inf
 
-    def test_a_side_without_an_answer_loses(self) -> None:
+    def test_no_answer_costs_more_than_any_other(self) -> None:
         members = _members(1, 2)
         failed = fuse(_without(members, [0, 1]), 2, hand=None, is_right=RIGHT[:1])
-        good = fuse(members, 2, hand=None, is_right=RIGHT[:1])
-        residual = np.array([0.1])
-        np.testing.assert_array_equal(choose_side(failed, good, residual, residual), False)
-        merged = merge_sides(failed, good, choose_side(failed, good, residual, residual))
-        assert merged.mean.failures == (None,)
-        np.testing.assert_array_equal(merged.mean.joints_2d_px, good.mean.joints_2d_px)
-        np.testing.assert_array_equal(merged.num_members, good.num_members)
+        assert side_cost(failed, np.array([0.1])) == [np.inf]

@@ -172,6 +172,29 @@ def test_of_two_hypotheses_about_the_side_the_consistent_one_is_kept(is_right: b
     assert set(right["is_right"].to_pylist()) == {True}
 
 
+def test_one_frame_that_tells_otherwise_does_not_turn_its_track() -> None:
+    class Blinking(Sided):
+        """Consistent as a left hand, but for the second frame of each video, whose box begins at x = 11."""
+
+        def predict(self, request: HandRequest) -> HandPredictions:
+            answer = super(Sided, self).predict(request)
+            is_second = np.abs(request.hand_boxes_xyxy[:, 0] - 11.0) < 0.5
+            wrong = request.is_right != is_second
+            answer.joints_2d_px[wrong] += np.random.default_rng(0).normal(scale=3.0, size=(21, 2))
+            return answer
+
+    assert predict(Blinking(), two_videos(side="guessed"))["is_right"].to_pylist() == [False] * 8
+
+
+def test_two_sides_without_an_answer_are_the_right_one() -> None:
+    class Blind(BoxPredictor):
+        def predict(self, request: HandRequest) -> HandPredictions:
+            nothing = np.full((len(request), 21, 3), np.nan)
+            return HandPredictions(nothing, nothing[..., :2], failures=("too_dark",) * len(request))
+
+    assert predict(Blind(), two_videos(side="guessed"))["is_right"].to_pylist() == [True] * 8
+
+
 def test_a_hand_without_an_answer_is_a_row_of_nulls_with_its_reason() -> None:
     class Failing(BoxPredictor):
         def predict(self, request: HandRequest) -> HandPredictions:

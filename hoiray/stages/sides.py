@@ -1,0 +1,64 @@
+"""Sides: hands predicted under both hypotheses about their side in, rows of the table FUSED out, one side a track."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hoiray.filters.sides import decide_sides
+from hoiray.schema.columns import unpack_column
+from hoiray.stages.group import group_by_video
+from hoiray.stages.measure import FUSED
+
+
+@dataclass(frozen=True, eq=False)
+class Hypotheses:
+    """N hands under two hypotheses about their sides.
+
+    Attributes:
+        first: schema FUSED.
+        second: the same hands under the other hypothesis; of hands whose side is known, the same rows.
+        lead: (N,) by how much the first one is the more consistent; NaN where the side is known.
+    """
+
+    first: pa.Table
+    second: pa.Table
+    lead: npt.NDArray[np.floating]
+
+    @classmethod
+    def of_known(cls, table: pa.Table) -> "Hypotheses":
+        """Take hands whose sides are known."""
+        return cls(table, table, np.full(table.num_rows, np.nan))
+
+    def without(self, video_id: str) -> "Hypotheses":
+        """Leave out the hands of a video."""
+        is_other = np.array([name != video_id for name in self.first["video_id"].to_pylist()], dtype=np.bool_)
+        kept = pa.array(is_other)
+        return Hypotheses(self.first.filter(kept), self.second.filter(kept), self.lead[is_other])
+
+
+def decided(parts: Sequence[Hypotheses]) -> pa.Table:
+    """Decide the side of every track whose side is guessed, over all parts together.
+
+    Args:
+        parts: one or more; the hands of a video may lie in several.
+
+    Returns:
+        Schema FUSED, sorted by key.
+    """
+    first, second = (pa.concat_tables([getattr(part, name) for part in parts]) for name in ("first", "second"))
+    order = np.asarray(pc.sort_indices(first, [(name, "ascending") for name in FUSED.key]), dtype=np.int64)
+    lead = np.concatenate([part.lead for part in parts])[order]
+    keeps_first = np.ones(len(order), dtype=np.bool_)
+    guessed = np.flatnonzero(~np.isnan(lead))
+    if len(guessed):
+        groups = group_by_video(
+            first.select(("video_id", "frame_index", "hand_index", "bbox_xyxy")).take(order[guessed])
+        )
+        frame, boxes = (unpack_column(groups.table, FUSED[name]) for name in ("frame_index", "bbox_xyxy"))
+        keeps_first[guessed] = decide_sides(lead[guessed], frame, boxes, groups.starts)
+    place = np.where(keeps_first, order, order + len(order))
+    return pa.concat_tables([first, second]).take(pa.array(place)).combine_chunks()

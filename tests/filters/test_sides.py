@@ -1,0 +1,63 @@
+"""One side a track, from the evidence of all its frames."""
+
+import numpy as np
+import pytest
+
+from hoiray.errors import ContractError
+from hoiray.filters.sides import MAX_LEAD, decide_sides
+
+BOX = np.array([10.0, 10, 40, 40])
+FAR = np.array([200.0, 10, 230, 40])
+
+
+def sides(lead: list[float], boxes: list[np.ndarray] | None = None, frames: list[int] | None = None) -> list[bool]:
+    """One video, by default of one hand that stands still."""
+    count = len(lead)
+    box = np.stack(boxes or [BOX] * count)
+    frame = np.array(range(count) if frames is None else frames)
+    return decide_sides(np.array(lead), frame, box, np.array([0, count])).tolist()
+
+
+def test_a_track_has_one_side_and_its_frames_decide_together() -> None:
+    assert sides([0.05, 0.05, -0.02]) == [True] * 3
+    assert sides([-0.05, -0.05, 0.02]) == [False] * 3
+
+
+def test_a_frame_without_doubt_does_not_outvote_the_others() -> None:
+    others = [-0.6 * MAX_LEAD] * 2
+    assert sides([50.0, *others]) == [False] * 3
+    assert sides([np.inf, *others]) == [False] * 3
+    assert sides([-np.inf, 0.6 * MAX_LEAD, 0.6 * MAX_LEAD]) == [True] * 3
+    # nor does it count for less than it may
+    assert sides([50.0, -0.9 * MAX_LEAD]) == [True] * 2
+
+
+def test_of_two_alike_the_first_is_kept() -> None:
+    assert sides([0.0, 0.0]) == [True, True]
+    assert sides([0.01, -0.01]) == [True, True]
+    assert sides([-1e-9]) == [False]
+
+
+def test_two_hands_of_a_frame_are_two_tracks() -> None:
+    found = sides([0.05, -0.05, 0.05, -0.05], [BOX, FAR, BOX, FAR], [0, 0, 1, 1])
+    assert found == [True, False, True, False]
+
+
+def test_a_hand_that_was_away_for_long_is_asked_anew() -> None:
+    assert sides([0.05, 0.05, -0.02], frames=[0, 1, 30]) == [True, True, False]
+    assert sides([0.05, 0.05, -0.02], frames=[0, 1, 5]) == [True] * 3
+
+
+def test_videos_do_not_mix() -> None:
+    lead, box = np.array([0.05, 0.05, -0.02, 0.03, -0.04]), np.stack([BOX] * 5)
+    frame, starts = np.array([0, 1, 0, 1, 2]), np.array([0, 2, 5])
+    together = decide_sides(lead, frame, box, starts)
+    assert together.tolist() == [True, True, False, False, False]
+    alone = decide_sides(lead[2:], frame[2:], box[2:], np.array([0, 3]))
+    assert together[2:].tolist() == alone.tolist()
+
+
+def test_no_hand_has_no_side_and_disorder_is_refused() -> None:
+    assert not len(decide_sides(np.zeros(0), np.zeros(0, np.int64), np.zeros((0, 4)), np.zeros(1, np.int64)))
+    with pytest.raises(ContractError, match="rising in a video"):
+        sides([0.1, 0.1], frames=[1, 0])

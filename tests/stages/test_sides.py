@@ -1,0 +1,62 @@
+"""Hypotheses about sides, put together and decided."""
+
+import numpy as np
+import pyarrow as pa
+from valid_tables import replaced, table_of
+
+from hoiray.schema.columns import pack_column
+from hoiray.stages.measure import FUSED
+from hoiray.stages.sides import Hypotheses, decided
+
+BOX = np.array([10.0, 10, 40, 40], np.float32)
+
+
+def rows(video: str, frames: list[int], *, is_right: bool = True) -> pa.Table:
+    """One hand that stands still."""
+    table = table_of(FUSED, len(frames))
+    columns = {
+        "video_id": pa.array([video] * len(frames)),
+        "frame_index": pa.array(frames, pa.int32()),
+        "hand_index": pa.array([0] * len(frames), pa.int16()),
+        "is_right": pa.array([is_right] * len(frames)),
+        "bbox_xyxy": pack_column(FUSED["bbox_xyxy"], np.tile(BOX, (len(frames), 1))),
+    }
+    for name, values in columns.items():
+        table = replaced(table, name, values)
+    return table
+
+
+def guessed(video: str, frames: list[int], lead: list[float]) -> Hypotheses:
+    return Hypotheses(rows(video, frames), rows(video, frames, is_right=False), np.array(lead))
+
+
+def told(table: pa.Table) -> list[tuple[str, int, bool]]:
+    return list(zip(*(table[name].to_pylist() for name in ("video_id", "frame_index", "is_right")), strict=True))
+
+
+def test_each_track_is_taken_from_the_hypothesis_its_frames_believe() -> None:
+    table = decided([guessed("a", [0, 1, 2], [0.05, -0.01, 0.05]), guessed("b", [0, 1], [-0.05, 0.01])])
+    assert told(table) == [("a", 0, True), ("a", 1, True), ("a", 2, True), ("b", 0, False), ("b", 1, False)]
+
+
+def test_the_parts_in_which_a_video_came_do_not_matter() -> None:
+    whole = guessed("a", [0, 1, 2, 3], [0.05, -0.06, 0.05, -0.02])
+    parts = [guessed("a", [2], [0.05]), guessed("b", [0], [-0.1]), guessed("a", [3, 0], [-0.02, 0.05])]
+    assert told(decided([*parts, guessed("a", [1], [-0.06])]))[:4] == told(decided([whole]))
+
+
+def test_a_side_that_is_known_stays_and_has_no_say() -> None:
+    known = Hypotheses.of_known(rows("a", [0], is_right=True))
+    table = decided([known, guessed("a", [1, 2], [-0.05, -0.05])])
+    assert told(table) == [("a", 0, True), ("a", 1, False), ("a", 2, False)]
+    assert told(decided([known])) == [("a", 0, True)]
+
+
+def test_a_video_that_is_left_out_leaves_the_others_whole() -> None:
+    part = Hypotheses(
+        pa.concat_tables([rows("a", [0]), rows("b", [0])]),
+        pa.concat_tables([rows("a", [0], is_right=False), rows("b", [0], is_right=False)]),
+        np.array([0.05, -0.05]),
+    )
+    assert told(decided([part.without("a")])) == [("b", 0, False)]
+    assert told(decided([part.without("b")])) == [("a", 0, True)]
