@@ -9,7 +9,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 
 from hoiray.config.what import PaperLimits
 from hoiray.errors import ConfigError, describe
@@ -104,6 +108,17 @@ class Limit:
         return FILTERS[self.measurement]
 
 
+class ScoresLabels(Protocol):
+    """A calibrated rule: confidence of labels that were judged by everything else, and the least that is accepted."""
+
+    @property
+    def min_confidence(self) -> float:
+        """Labels below it are refused."""
+
+    def confidence_of(self, labels: pa.Table) -> npt.NDArray[np.float32]:
+        """(N,) confidence of rows of schema ``labels``; NaN where it is not known."""
+
+
 @dataclass(frozen=True)
 class Rules:
     """All that a verdict depends on, besides the stored numbers.
@@ -113,12 +128,14 @@ class Rules:
         max_predecessor_gap_frames: frame numbers the frames of a pair may be apart.
         allows_successor: may a row without predecessor pass on the pair with its successor?
         neighbour_must_pass_spatial: does the pair's other frame have to pass the spatial limits?
+        confidence: judges by all measurements together, behind the limits; None without a calibration.
     """
 
     limits: tuple[Limit, ...]
     max_predecessor_gap_frames: int = 1
     allows_successor: bool = False
     neighbour_must_pass_spatial: bool = True
+    confidence: ScoresLabels | None = None
 
     def __post_init__(self) -> None:
         """Refuse two limits on one measurement.

@@ -3,11 +3,18 @@
 import json
 from collections.abc import Mapping
 
+from pydantic import BaseModel
+
+from hoiray.schema.calibration import Calibration
 from hoiray.schema.marker import CommitMarker
 from hoiray.schema.tables import TABLES
 
 
 def published_schemas() -> Mapping[str, str]:
     """Return the content of every file in ``schemas/``, by file name."""
-    marker = json.dumps(CommitMarker.model_json_schema(), indent=2, ensure_ascii=False) + "\n"
-    return {f"{name}.json": schema.to_json() for name, schema in TABLES.items()} | {"commit_marker.json": marker}
+    models: dict[str, type[BaseModel]] = {"commit_marker": CommitMarker, "calibration": Calibration}
+    documents = {
+        f"{name}.json": json.dumps(model.model_json_schema(), indent=2, ensure_ascii=False) + "\n"
+        for name, model in models.items()
+    }
+    return {f"{name}.json": schema.to_json() for name, schema in TABLES.items()} | documents

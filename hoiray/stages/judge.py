@@ -56,7 +56,7 @@ def judge(table: pa.Table, rules: Rules, judge_id: str) -> pa.Table:
         judge_id: digest of the predictions' id and the limits, written into every row.
 
     Returns:
-        Schema ``labels``, sorted by video, frame and hand. ``confidence`` is null: see :func:`with_confidence`.
+        Schema ``labels``, sorted by video, frame and hand. ``confidence`` is null unless the rules are calibrated.
 
     Raises:
         ContractError: a column is missing or of another type.
@@ -73,7 +73,9 @@ def judge(table: pa.Table, rules: Rules, judge_id: str) -> pa.Table:
     set_size = _measure_shape(groups, tracks, passes(reasons), values, codes)
     judge_shape(values, codes["shape_deviation_sigma"], rules, reasons)
     measured = _Measured(values, codes, set_size)
-    return _pack(groups, tracks, measured, reasons, judge_id)
+    labels = _pack(groups, tracks, measured, reasons, judge_id)
+    scores = rules.confidence
+    return labels if scores is None else with_confidence(labels, scores.confidence_of(labels), scores.min_confidence)
 
 
 def judge_video_group(table: pa.Table, rules: Rules, judge_id: str) -> pa.Table:

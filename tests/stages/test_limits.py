@@ -4,13 +4,17 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from trust_scenes import calibration
 
 from hoiray.config.what import CalibratedLimits, PaperLimits
 from hoiray.errors import ConfigError, ContractError, InputError
 from hoiray.filters.rules import Limit, paper_rules
 from hoiray.io.parquet import parquet_bytes
+from hoiray.schema.calibration import ConfidenceModel
 from hoiray.schema.tables import LABELS, LIMITS
-from hoiray.stages.limits import rules_of
+from hoiray.stages.limits import read_calibration, rules_of
+from hoiray.trust.confidence import ConfidenceRule
+from hoiray.trust.features import FEATURE_NAMES
 
 
 def row(measurement: str, bound: str, limit: float | None, **changes: Any) -> dict[str, Any]:
@@ -73,3 +77,21 @@ def test_what_is_no_table_of_limits_is_refused(tmp_path: Path) -> None:
     Path(limits.uri).write_bytes(parquet_bytes(pa.table({"a": [1]})))
     with pytest.raises(ContractError, match="table limits"):
         rules_of(limits)
+
+
+def test_a_calibration_judges_by_confidence_alone_and_has_the_digest_of_its_file(tmp_path: Path) -> None:
+    model = ConfidenceModel(features=FEATURE_NAMES, base=0.0, trees=(), slope=1.0, intercept=0.0)
+    path = tmp_path / "limits.json"
+    path.write_text(calibration(model, 0.75).to_json())
+    rules, digest = rules_of(CalibratedLimits(preset="calibrated", uri=str(path)))
+    assert rules.limits == ()
+    assert rules.confidence == ConfidenceRule(model, 0.75)
+    assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert read_calibration(str(path)) == calibration(model, 0.75)
+
+
+def test_what_is_no_calibration_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "limits.json"
+    path.write_text('{"preset": "paper"}')
+    with pytest.raises(ContractError, match=r"limits\.json.*Calibrate anew"):
+        rules_of(CalibratedLimits(preset="calibrated", uri=str(path)))

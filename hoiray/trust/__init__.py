@@ -1,0 +1,1 @@
+"""Trust: how often a label is right, proved on labelled data, and what every filter does."""

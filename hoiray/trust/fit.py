@@ -1,0 +1,175 @@
+"""Fitting confidence: boosted trees on all measurements, monotone where a measurement can speak to one side only.
+
+Why trees: measurements act together (a spread means more where the box is small), are missing for good reasons, and lie
+on scales from millimetres to radians; trees take all that as it is. Why few and small ones: a hundred videos are a
+hundred independent samples. How many is chosen on units a fold's trees have not seen, none being one of the answers;
+then a logistic curve through the unseen units' log odds turns them into probabilities (Platt's scaling).
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize
+from scipy.special import expit, log_expit, logit
+
+from hoiray.schema.calibration import ConfidenceModel, TreeTable
+from hoiray.trust.confidence import Confidence
+from hoiray.trust.features import FEATURE_NAMES, MONOTONE
+
+if TYPE_CHECKING:
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+Integers = npt.NDArray[np.int64]
+
+NUM_FOLDS: Final = 5
+NUM_TREES: Final = (0, 5, 10, 20, 40, 80, 160)
+"""Numbers of trees that are tried."""
+
+LEARNING_RATE: Final = 0.08
+MAX_LEAVES: Final = 8
+MIN_LEAF_ROWS: Final = 20
+L2_PENALTY: Final = 1.0
+SEED: Final = 0
+
+_LARGEST: Final = float(np.finfo(np.float64).max)
+"""In place of infinity, which JSON has not: every known value goes left of it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """What was fitted to N rows.
+
+    Attributes:
+        model: on all of them.
+        unseen: (N,) calibrated probability of each row by trees that have not seen its unit.
+        num_trees: that were chosen.
+    """
+
+    model: ConfidenceModel
+    unseen: Floats
+    num_trees: int
+
+
+def fit_confidence(features: Floats, is_good: Bools, unit: Integers) -> Fitted:
+    """Fit the probability that a label is good.
+
+    Args:
+        features: (N, F) of :data:`FEATURE_NAMES`, NaN where not known; N >= 1.
+        is_good: (N,).
+        unit: (N,) number of each row's unit; a fold holds whole units.
+    """
+    fold_of_unit = np.random.default_rng(SEED).permutation(int(unit.max()) + 1) % NUM_FOLDS
+    fold = fold_of_unit[unit]
+    by_count = np.stack([_constant(is_good, fold), *_unseen_log_odds(features, is_good, fold)])
+    chosen = int(np.argmin([_mean_loss(log_odds, is_good, unit) for log_odds in by_count]))
+    slope, intercept = fit_curve(by_count[chosen], is_good)
+    base, trees = _fit_trees(features, is_good, NUM_TREES[chosen])
+    model = ConfidenceModel(features=FEATURE_NAMES, base=base, trees=trees, slope=slope, intercept=intercept)
+    return Fitted(model, np.asarray(expit(slope * by_count[chosen] + intercept)), NUM_TREES[chosen])
+
+
+def fit_curve(log_odds: Floats, is_good: Bools) -> tuple[float, float]:
+    """Fit slope and intercept of a logistic curve, rising or flat (Platt 1999, with his targets short of 0 and 1)."""
+    num_good = int(is_good.sum())
+    high, low = (num_good + 1.0) / (num_good + 2.0), 1.0 / (len(is_good) - num_good + 2.0)
+    target = np.where(is_good, high, low)
+
+    def loss(parameters: Floats) -> tuple[float, Floats]:
+        at = parameters[0] * log_odds + parameters[1]
+        off = expit(at) - target
+        value = -(target * log_expit(at) + (1.0 - target) * log_expit(-at)).mean()
+        return float(value), np.array([(off * log_odds).mean(), off.mean()])
+
+    start = np.array([1.0, 0.0])
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(0.0, None), (None, None)])
+    return float(found.x[0]), float(found.x[1])
+
+
+def trees_of(classifier: "HistGradientBoostingClassifier") -> tuple[TreeTable, ...]:
+    """Return a fitted classifier's trees as tables."""
+    tables = []
+    for (predictor,) in classifier._predictors:
+        nodes = predictor.nodes
+        is_leaf = nodes["is_leaf"].astype(np.bool_)
+        tables.append(
+            TreeTable(
+                feature=tuple(np.where(is_leaf, -1, nodes["feature_idx"]).tolist()),
+                threshold=tuple(np.minimum(np.where(is_leaf, 0.0, nodes["num_threshold"]), _LARGEST).tolist()),
+                nan_goes_left=tuple((nodes["missing_go_to_left"].astype(np.bool_) & ~is_leaf).tolist()),
+                left=tuple(np.where(is_leaf, 0, nodes["left"]).astype(int).tolist()),
+                right=tuple(np.where(is_leaf, 0, nodes["right"]).astype(int).tolist()),
+                value=tuple(np.where(is_leaf, nodes["value"], 0.0).tolist()),
+            )
+        )
+    return tuple(tables)
+
+
+def make_classifier(num_trees: int) -> "HistGradientBoostingClassifier":
+    """Return the unfitted learner."""
+    from sklearn.ensemble import HistGradientBoostingClassifier
+
+    return HistGradientBoostingClassifier(
+        learning_rate=LEARNING_RATE,
+        max_iter=num_trees,
+        max_leaf_nodes=MAX_LEAVES,
+        min_samples_leaf=MIN_LEAF_ROWS,
+        l2_regularization=L2_PENALTY,
+        monotonic_cst=list(MONOTONE),
+        early_stopping=False,
+        random_state=SEED,
+    )
+
+
+def _fit_trees(features: Floats, is_good: Bools, num_trees: int) -> tuple[float, tuple[TreeTable, ...]]:
+    if not num_trees or is_good.all() or not is_good.any():
+        return _rate_log_odds(is_good), ()
+    classifier = make_classifier(num_trees).fit(_shown(features), is_good)
+    return float(classifier._baseline_prediction.item()), trees_of(classifier)
+
+
+def _unseen_log_odds(features: Floats, is_good: Bools, fold: Integers) -> Floats:
+    """(C, N) log odds of each row with each number of trees above none, from trees that have not seen its fold."""
+    out = np.zeros((len(NUM_TREES) - 1, len(is_good)))
+    for number in range(NUM_FOLDS):
+        is_held = fold == number
+        if not is_held.any():
+            continue
+        seen = is_good[~is_held]
+        if not seen.size or seen.all() or not seen.any():
+            out[:, is_held] = _rate_log_odds(seen)
+            continue
+        base, trees = _fit_trees(features[~is_held], seen, NUM_TREES[-1])
+        for place, count in enumerate(NUM_TREES[1:]):
+            model = ConfidenceModel(features=FEATURE_NAMES, base=base, trees=trees[:count], slope=1.0, intercept=0.0)
+            out[place, is_held] = Confidence(model).log_odds(features[is_held])
+    return out
+
+
+def _constant(is_good: Bools, fold: Integers) -> Floats:
+    """(N,) log odds of the good ones' share among the other folds' rows."""
+    out = np.zeros(len(is_good))
+    for number in range(NUM_FOLDS):
+        out[fold == number] = _rate_log_odds(is_good[fold != number])
+    return out
+
+
+def _rate_log_odds(is_good: Bools) -> float:
+    return float(logit((is_good.sum() + 0.5) / (len(is_good) + 1.0)))
+
+
+def _mean_loss(log_odds: Floats, is_good: Bools, unit: Integers) -> float:
+    """Log loss: mean over units of the mean over their rows."""
+    loss = -np.where(is_good, log_expit(log_odds), log_expit(-log_odds))
+    rows = np.bincount(unit)
+    return float((np.bincount(unit, weights=loss)[rows > 0] / rows[rows > 0]).mean())
+
+
+def _shown(features: Floats) -> Floats:
+    """Give columns that are nowhere known a value, lest the learner warns that it has nothing to bin."""
+    shown = features.copy()
+    shown[:, np.isnan(shown).all(axis=0)] = 0.0
+    return shown

@@ -1,0 +1,138 @@
+"""Labels against the truth, on rows made by hand."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from valid_tables import replaced, table_of
+
+from hoiray.errors import ContractError, InputError
+from hoiray.evaluation.label_truth import NO_HAND, Compared, TrueHands, compare_labels, read_true_hands
+from hoiray.metrics.pose import pa_mpjpe_m
+from hoiray.schema.columns import pack_column
+from hoiray.schema.tables import LABELS, TRUTH_HANDS
+
+NUM_VIDEOS = 8
+FAR_BOX = (400.0, 200.0, 420.0, 220.0)
+
+
+def true_hands() -> TrueHands:
+    """One right hand in frames 0 and 1 of each video."""
+    rng = np.random.default_rng(0)
+    count = 2 * NUM_VIDEOS
+    joints = rng.normal(scale=0.04, size=(count, 21, 3)) + np.array([0.0, 0.0, 0.6])
+    image = rng.uniform(20.0, 120.0, size=(count, 21, 2))
+    box = np.concatenate([image.min(axis=1), image.max(axis=1)], axis=1)
+    rows = {(str(row // 2), row % 2): [row] for row in range(count)}
+    subjects = {str(video): f"person {video // 4}" for video in range(NUM_VIDEOS)}
+    return TrueHands(rows, box, np.ones(count, dtype=np.bool_), joints, image, np.ones(count), subjects)
+
+
+def labels(truth: TrueHands, noise_m: float) -> pa.Table:
+    """A label of every true hand, with so much noise."""
+    rng = np.random.default_rng(1)
+    count = 2 * NUM_VIDEOS
+    joints = truth.joints_3d_m - truth.joints_3d_m[:, :1] + noise_m * rng.normal(size=(count, 21, 3))
+    table = table_of(LABELS, count)
+    columns = {
+        "video_id": pa.array([f"folder/{row // 2}.webm" for row in range(count)]),
+        "frame_index": pa.array(np.arange(count) % 2, pa.int32()),
+        "bbox_xyxy": pack_column(LABELS["bbox_xyxy"], truth.bbox_xyxy.astype(np.float32)),
+        "joints_3d": pack_column(LABELS["joints_3d"], joints.astype(np.float32)),
+        "joints_2d": pack_column(LABELS["joints_2d"], truth.joints_2d_px.astype(np.float32)),
+        "is_right": pa.array([True] * count),
+    }
+    for name, values in columns.items():
+        table = replaced(table, name, values)
+    return table
+
+
+def compared(noise_m: float) -> Compared:
+    truth = true_hands()
+    return compare_labels(labels(truth, noise_m), truth)
+
+
+def test_a_perfect_label_has_no_error_and_the_right_side() -> None:
+    found = compared(0.0)
+    assert found.is_side_right.all()
+    assert found.is_good(0.1).all()
+    assert found.joint_errors_mm == pytest.approx(0.0, abs=1e-3)
+    for name in ("pa_mpjpe_mm", "mpjpe_mm", "joints_2d_box"):
+        assert found.errors[name] == pytest.approx(0.0, abs=1e-3), name
+
+
+def test_noise_is_measured_in_millimetres_about_the_wrist() -> None:
+    few, many = compared(0.001), compared(0.010)
+    assert 1.0 < few.errors["mpjpe_mm"].mean() < 4.0
+    assert many.errors["mpjpe_mm"].mean() == pytest.approx(10 * few.errors["mpjpe_mm"].mean(), rel=0.3)
+
+
+def test_the_aligned_error_is_the_mean_of_its_joints_and_the_metric_of_that_name() -> None:
+    truth = true_hands()
+    table = labels(truth, 0.01)
+    found = compare_labels(table, truth)
+    joints = np.array(table["joints_3d"].to_pylist()).reshape(-1, 21, 3)
+    wanted = 1000.0 * pa_mpjpe_m(joints, truth.joints_3d_m, allow_reflection=False)
+    assert found.errors["pa_mpjpe_mm"] == pytest.approx(wanted, rel=1e-6)
+    assert found.joint_errors_mm.mean(axis=1) == pytest.approx(wanted, rel=1e-6)
+
+
+def test_a_label_of_nothing_and_one_without_answer_are_not_good() -> None:
+    truth = true_hands()
+    table = labels(truth, 0.0)
+    boxes = truth.bbox_xyxy.astype(np.float32)
+    boxes[0] = FAR_BOX
+    table = replaced(table, "bbox_xyxy", pack_column(LABELS["bbox_xyxy"], boxes))
+    joints = np.nan_to_num((truth.joints_3d_m - truth.joints_3d_m[:, :1]).astype(np.float32))
+    is_null = np.arange(len(joints)) == 1
+    table = replaced(table, "joints_3d", pack_column(LABELS["joints_3d"], joints, is_null))
+    found = compare_labels(table, truth)
+    assert found.true_rows[:3].tolist() == [NO_HAND, 1, 2]
+    assert found.is_good(1.0)[:3].tolist() == [False, False, True]
+    assert np.isnan(found.joint_errors_mm[:2]).all()
+
+
+def test_instances_count_hands_that_nobody_found_in_the_videos_of_the_labels_only() -> None:
+    truth = true_hands()
+    table = labels(truth, 0.0)
+    part = table.slice(0, 3)
+    # videos 0 and 1, of which the second frame of the second has no label
+    assert compare_labels(part, truth).num_instances == 4
+    truth.bbox_xyxy[3] = np.nan
+    assert compare_labels(part, truth).num_instances == 3
+
+
+def test_a_video_is_of_the_person_whose_hand_it_shows() -> None:
+    found = compared(0.0)
+    assert found.videos[:3] == ["0", "0", "1"]
+    assert found.subjects[0] == found.subjects[7] == "person 0"
+    assert found.subjects[8] == "person 1"
+
+
+def test_two_hands_of_a_frame_are_given_to_two_labels() -> None:
+    truth = true_hands()
+    table = labels(truth, 0.0).slice(0, 1)
+    both = pa.concat_tables([table, table])
+    found = compare_labels(both, truth)
+    assert sorted(found.true_rows.tolist()) == [NO_HAND, 0]
+
+
+def test_labels_of_other_videos_are_refused() -> None:
+    truth = true_hands()
+    other = replaced(labels(truth, 0.0), "video_id", pa.array(["elsewhere.mp4"] * 2 * NUM_VIDEOS))
+    with pytest.raises(ContractError, match="Name the set whose videos the run labelled"):
+        compare_labels(other, truth)
+
+
+def test_a_table_of_truth_says_whose_target_hand_a_video_shows() -> None:
+    table = table_of(TRUTH_HANDS, 4)
+    table = replaced(table, "video_id", pa.array(["a", "a", "b", "b"]))
+    table = replaced(table, "subject_id", pa.array(["x", "other", "y", "y"]))
+    table = replaced(table, "is_target", pa.array([True, False, True, True]))
+    truth = TrueHands.of_table(table)
+    assert truth.subjects == {"a": "x", "b": "y"}
+    assert truth.rows[("a", 0)] == [0]
+
+
+def test_a_set_without_truth_is_refused(tmp_path: object) -> None:
+    with pytest.raises(InputError, match="Name the root of a set that hoiray synth made"):
+        read_true_hands(str(tmp_path))
