@@ -14,6 +14,7 @@ from hoiray.errors import HoirayError
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 Out = Annotated[Path, typer.Option(help="Folder for the JSON and Markdown report.", callback=make_report_folder)]
 Pairs = Annotated[int, typer.Option(help="Alternating measurements of each side.", min=1)]
+CONTROL = ("index", "boxes", "listing", "resume", "first", "label")
 Force = Annotated[bool, typer.Option(help="Measure on a loaded machine all the same.")]
 
 
@@ -74,6 +75,23 @@ def labels(
     typer.echo(
         run(out, run_uri=run_uri, truth_uri=truth, judge_id=judge_id, right_mm=right_mm, picture=picture, note=note)
     )
+
+
+@app.command()
+def control(
+    *,
+    out: Out = Path("out/benchmark"),
+    size: Annotated[str, typer.Option(help="small (minutes) or full (up to 10 million videos: hours).")] = "small",
+    parts: Annotated[str, typer.Option(help="Some of index,boxes,listing,resume,first,label.")] = ",".join(CONTROL),
+    s3: Annotated[
+        str | None, typer.Option(help="A bucket or prefix that may be filled; default: nothing on S3.")
+    ] = None,
+    scratch: Annotated[Path | None, typer.Option(help="Folder for what is made; default: the system's.")] = None,
+) -> None:
+    """Memory and time of index, boxes, resume and a labelling with a free predictor, as they grow."""
+    from hoiray.benchmarks.control import run
+
+    typer.echo(run(out, size=size, parts=parts.split(","), s3_uri=s3, scratch=scratch))
 
 
 if __name__ == "__main__":

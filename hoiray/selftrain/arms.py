@@ -5,7 +5,7 @@ labels of one label run. Nothing but what an arm is about differs.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -83,7 +83,7 @@ class Amounts:
     shard_frames: int
     max_samples: int
     preset: str = "nano"
-    limits: Mapping[str, Any] = MappingProxyType({})
+    limits: Mapping[str, Any] = field(default_factory=dict)
 
 
 AMOUNTS: Final[Mapping[str, Amounts]] = MappingProxyType(

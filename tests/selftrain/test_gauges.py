@@ -87,7 +87,7 @@ def test_poses_on_a_line_have_one_dimension_and_random_ones_many() -> None:
     assert line.diversity().effective_dimensions == pytest.approx(1.0, abs=1e-3)
     assert cloud.diversity().effective_dimensions == pytest.approx(45.0, rel=0.02)
     assert line.diversity().orientation_spread == pytest.approx(0.0, abs=1e-6)
-    assert cloud.diversity().orientation_spread == pytest.approx(1.0, abs=0.02)
+    assert cloud.diversity().orientation_spread == pytest.approx(1.0, abs=0.03)
     # a joint's three angles of one radian each: the root of three
     assert cloud.diversity().spread_deg == pytest.approx(np.rad2deg(np.sqrt(3)), rel=0.02)
 

@@ -1,0 +1,130 @@
+"""Experiments: what they run, how scores become differences, and what is said of them."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+
+from hoiray.io.store import Store
+from hoiray.selftrain.arms import AMOUNTS, ARMS, Bench, base_run, label_phase, train_phase
+from hoiray.selftrain.paper_tables import MEAN_ADD, TABLES, Claim, Measure
+from hoiray.selftrain.reproduce import Plan, Results, collect, document, finding_of, key_of, t_interval
+from hoiray.selftrain.reproduce_report import claims_plot, fractions_plot, markdown
+
+JOINT = TABLES["table4"].measures[0]
+
+
+def write_scores(store: Store, arm: str, seed: int, pa_mm: float, add: float) -> None:
+    row = {"model": {"value": pa_mm, "low": None, "high": None}}
+    objects = {"accuracy": {"value": add, "low": None, "high": None}}
+    names = {measure.row for measure in TABLES["table2"].measures if measure.table != "hands"}
+    tables = {
+        "hands": {
+            "rows": dict.fromkeys(("pa_mpjpe_mm", "pa_mpvpe_mm", "pa_f_at_5mm", "pa_f_at_15mm", "mpjpe_mm"), row)
+        },
+        "objects ho3d-add-aabb": {"rows": dict.fromkeys(names, objects)},
+    }
+    store.write(f"seed-{seed}/{arm}/lab/evaluation.json", json.dumps({"tables": tables}).encode())
+
+
+def bench_of(folder: Path) -> Bench:
+    return Bench(Store.open(folder), AMOUNTS["tiny"])
+
+
+def test_every_table_names_arms_that_exist_and_teachers_come_with_their_students() -> None:
+    for name, table in TABLES.items():
+        assert set(table.arms) <= set(ARMS), name
+        assert {claim.arm for claim in table.claims} | {claim.baseline for claim in table.claims} <= set(table.arms)
+        for arm, numbers in table.numbers.items():
+            assert arm in table.arms
+            assert len(numbers) <= len(table.measures)
+    assert Plan(("table8",), (0,)).arms == ("sup_object", "semi_object", "unfiltered")
+    assert Plan(("table2",), (0,)).tests("sup_hand") == ("lab",)
+    assert Plan(tuple(TABLES), (0,)).arms == tuple(ARMS)
+
+
+def test_arms_of_a_seed_differ_in_nothing_but_what_they_are_about(tmp_path: Path) -> None:
+    bench = bench_of(tmp_path)
+    one, other = (train_phase(bench, "run.yaml", 3, arm).arguments for arm in ("random", "low_spread"))
+    differing = [(a, b) for a, b in zip(one, other, strict=True) if a != b]
+    assert all("random" in a and b == a.replace("random", "low_spread") for a, b in differing)
+    assert len(differing) == 2  # the folder and the list
+    supervised = train_phase(bench, "run.yaml", 3, "sup_hand").arguments
+    assert "training.network.reasoning.queries=hand" in supervised
+    assert not any("label" in word for word in supervised)
+    assert label_phase(bench, "run.yaml", 3, "sup_none").settings["teacher"] == "sup_none"  # type: ignore[index]
+
+
+def test_the_run_file_has_equal_steps_for_all(tmp_path: Path) -> None:
+    run = base_run(bench_of(tmp_path))
+    assert run.training is not None
+    assert (run.training.steps_per_epoch, run.training.epochs, run.training.labels_uri) == (5, 2, None)
+
+
+def test_intervals_are_those_of_student() -> None:
+    interval = t_interval([1.0, 2.0, 3.0, 4.0, 5.0])
+    # t(0.975, 4) = 2.776, standard error sqrt(2.5 / 5)
+    assert interval.value == 3.0
+    assert interval.high - interval.value == pytest.approx(2.7764 * math.sqrt(0.5), rel=1e-4)
+    assert math.isnan(t_interval([1.0]).low)
+    assert math.isnan(t_interval([]).value)
+
+
+def test_differences_are_paired_by_seed() -> None:
+    """Seeds differ a lot, the arms of each by little: only a paired difference shows it."""
+    key = key_of(JOINT)
+    values = {"semi_object": {0: {key: 9.0}, 1: {key: 7.0}, 2: {key: 11.0}, 3: {key: 5.0}},
+              "no_spatial": {0: {key: 9.2}, 1: {key: 7.3}, 2: {key: 11.1}}}  # fmt: skip
+    claim = Claim("", "semi_object", "no_spatial", JOINT)
+    difference, num_seeds = Results(values, {}).difference(claim)
+    assert num_seeds == 3
+    assert difference.value == pytest.approx(-0.2)
+    assert finding_of(claim, t_interval([-0.2, -0.21, -0.19])) == "as the paper says"
+
+
+@pytest.mark.parametrize(
+    ("is_error", "values", "finding"),
+    [
+        (True, [-1.0, -1.1, -0.9], "as the paper says"),
+        (True, [1.0, 1.1, 0.9], "the opposite"),
+        (False, [1.0, 1.1, 0.9], "as the paper says"),
+        (False, [-1.0, -1.1, -0.9], "the opposite"),
+        (False, [-1.0, 1.1], "no difference shown"),
+        (False, [1.0], "one seed only"),
+        (False, [], "not run"),
+    ],
+)
+def test_a_claim_is_found_only_where_its_interval_says_so(is_error: bool, values: list[float], finding: str) -> None:
+    claim = Claim("", "a", "b", Measure("", "lab", "hands", "x", is_error=is_error))
+    assert finding_of(claim, t_interval(values)) == finding
+
+
+def test_scores_become_tables_with_the_papers_numbers_beside_them(tmp_path: Path) -> None:
+    bench, plan = bench_of(tmp_path), Plan(("table2", "figure9"), (0, 1, 2))
+    for seed in plan.seeds:
+        for number, arm in enumerate(TABLES["table2"].arms):
+            write_scores(bench.store, arm, seed, 9.0 + number + 0.1 * seed, 10.0 * number + seed)
+    results = collect(bench, plan)
+    text = markdown(results, plan, {"machine": "this"})
+    assert "| supervised, without CR | 3 | 9.10 ± 0.10 (10.2) |" in text
+    assert (
+        "| contextual reasoning of the object helps the object | ADD-0.1D ave | +30.0 [+30.0, +30.0] | +5.5 |" in text
+    )
+    assert "| 20 % of the labels | 0 | - |" in text
+    found = {claim["claim"]: claim["finding"] for claim in document(results, plan, {})["claims"]}
+    assert found["contextual reasoning of the object helps the object"] == "as the paper says"
+    assert found["the object as query is no worse for the hand"] == "the opposite"
+    assert found["a fifth is better than none"] == "not run"
+    json.dumps(document(results, plan, {}), allow_nan=False)
+
+
+def test_plots_are_drawn_of_much_of_little_and_of_nothing(tmp_path: Path) -> None:
+    import xml.etree.ElementTree as ElementTree
+
+    key = key_of(MEAN_ADD)
+    full = {arm: {seed: {key: 10.0 + seed} for seed in range(3)} for arm in ARMS}
+    for values in ({}, full, {"semi_object": {0: {key: 3.0}}}):
+        for text in (fractions_plot(Results(values, {})), claims_plot(Results(values, {}), TABLES["table3"])):
+            assert ElementTree.fromstring(text).tag.endswith("svg")
+            assert "nan" not in text
