@@ -35,6 +35,12 @@ EXIT_STOPPED: Final = 130
 LOG_INTERVAL_S: Final = 10.0
 """Between two lines where the output is no terminal."""
 
+LANDMARKS: Final = "landmarks"
+"""The teacher that needs neither boxes nor a checkpoint: `hoiray.stages.teacher.LANDMARKS`."""
+
+QUICK_VIEWS: Final = 4
+"""Views of the quick form with it: half of the paper's, for a CPU."""
+
 _RUN_SUFFIXES: Final = (".yaml", ".yml")
 
 
@@ -74,6 +80,8 @@ class LabelRequest:
 def label(request: LabelRequest) -> int:
     """Label, show progress, and say what came of it; return the exit status."""
     run, cluster = configurations(request)
+    if run.teacher.predictor == LANDMARKS and not (request.ray_address or os.environ.get("RAY_ADDRESS")):
+        _require_landmarks(run)
     from hoiray.stages.label_job import open_label_job
     from hoiray.stages.label_summary import summarise, summary_lines, write_summary
 
@@ -112,19 +120,22 @@ def configurations(request: LabelRequest) -> tuple[RunConfig, ClusterConfig]:
 
 
 def _quick_run(request: LabelRequest, overrides: Sequence[str]) -> RunConfig:
-    """Build the run of the quick form: videos, boxes, teacher and output, defaults for the rest."""
+    """Build the run of the quick form: videos, teacher, output, perhaps boxes; defaults for the rest."""
     from hoiray.cli.index import box_format_of
 
-    missing = [f"--{name}" for name in ("boxes", "teacher", "out") if getattr(request, name) is None]
+    finds_hands = request.teacher == LANDMARKS
+    needed = ("teacher", "out") if finds_hands else ("boxes", "teacher", "out")
+    missing = [f"--{name}" for name in needed if getattr(request, name) is None]
     if missing:
-        fix = "Add them, or name a run file (.yaml)."
+        fix = f"Add them, take --teacher {LANDMARKS}, which needs no boxes, or name a run file (.yaml)."
         what = f"hoiray label {request.source}"
         raise ConfigError(describe(what=what, expected=f"{', '.join(missing)} too", found="none", fix=fix))
-    box_format = box_format_of(request.boxes, request.box_format)
+    box_format = "none" if request.boxes is None else box_format_of(request.boxes, request.box_format)
     import yaml
 
     values: dict[str, Any] = {
         "output_uri": request.out,
+        **(_landmark_teacher(has_boxes=box_format != "none") if finds_hands else _network_teacher(request.teacher)),
         "videos": {
             "uri": request.source,
             "boxes_uri": request.boxes,
@@ -134,9 +145,38 @@ def _quick_run(request: LabelRequest, overrides: Sequence[str]) -> RunConfig:
             "hand_side": "both" if box_format == "something_else" else "boxes",
         },
         "hand": {"flat_hand_mean": True},
-        "teacher": {"predictor": "network", "checkpoint_uri": request.teacher},
     }
     return parse_run(yaml.safe_dump(values), overrides, source="the options")
+
+
+def _network_teacher(checkpoint_uri: str | None) -> dict[str, Any]:
+    return {"teacher": {"predictor": "network", "checkpoint_uri": checkpoint_uri}}
+
+
+def _landmark_teacher(*, has_boxes: bool) -> dict[str, Any]:
+    """Return the parts of a run whose teacher are the landmark networks."""
+    values: dict[str, Any] = {
+        "teacher": {"predictor": LANDMARKS},
+        # it reads upright hands, and turns them upright itself: views turn a little around that
+        "ensemble": {"num_views": QUICK_VIEWS, "max_rotation_deg": 30.0, "max_scale_change": 0.1},
+    }
+    if not has_boxes:
+        # boxes made of its own points say nothing about them
+        values["limits"] = {"preset": "paper", "min_box_iou": None}
+    return values
+
+
+def _require_landmarks(run: RunConfig) -> None:
+    """Refuse to begin where the landmark networks' files are not there.
+
+    Raises:
+        InputError: names the file and the command that fetches it.
+    """
+    from hoiray.predictors.landmarks.files import FILES, default_folder, network_path
+
+    folder = run.teacher.options.get("folder")
+    for name in FILES:
+        network_path(name, default_folder() if folder is None else Path(str(folder)))
 
 
 def _cluster_of_this_machine(overrides: Sequence[str]) -> ClusterConfig:

@@ -274,7 +274,10 @@ def label_command(
     overrides: Overrides = None,
     boxes: Annotated[str | None, typer.Option(help="Without a run file: boxes of hands and objects.")] = None,
     box_format: Annotated[str | None, typer.Option(help="something_else, coco or parquet.")] = None,
-    teacher: Annotated[str | None, typer.Option(help="Without a run file: checkpoint, local or s3://.")] = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option(help="Without a run file: checkpoint, local or s3://, or landmarks, which needs no boxes."),
+    ] = None,
     out: Annotated[str | None, typer.Option(help="Without a run file: folder of the run, local or s3://.")] = None,
     ray: Annotated[bool, typer.Option("--ray/--no-ray", help="Use Ray, or label in this process.")] = True,
     ray_address: Annotated[

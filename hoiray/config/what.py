@@ -46,7 +46,8 @@ class Videos(WhatConfig):
     )
     hand_side: Literal["boxes", "right", "left", "both"] = Field(
         default="both",
-        description="Side of the hands. boxes: as the boxes say; both: predict both, keep the more consistent one.",
+        description="Side of the hands. boxes: as the boxes say, or who found them; both: predict both, keep the more"
+        " consistent one.",
     )
 
     @model_validator(mode="after")
@@ -55,7 +56,7 @@ class Videos(WhatConfig):
             raise cross_field_error("box_format", "the format of boxes_uri (something_else, coco, parquet)", "none")
         if self.box_format != "none" and self.boxes_uri is None:
             raise cross_field_error("boxes_uri", f"the place of the {self.box_format} boxes", "null")
-        if self.hand_side == "boxes" and self.box_format in ("none", "something_else"):
+        if self.hand_side == "boxes" and self.box_format == "something_else":
             found = f"'boxes', but box_format {self.box_format} tells no side"
             raise cross_field_error("hand_side", "right, left or both", found)
         return self

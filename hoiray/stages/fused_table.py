@@ -27,7 +27,7 @@ class HandFacts:
 
     Attributes:
         columns: arrays (B, ...) or lists of texts by name: video_id, frame_index, hand_index, time_s, is_right,
-            side_source, bbox_xyxy, object_bbox_xyxy (NaN where there is none), crop_change.
+            side_source, bbox_xyxy, box_source, object_bbox_xyxy (NaN where there is none), crop_change.
         K: (B, 3, 3); NaN where unknown.
         image_size_wh: of all of them.
         shard_id, predict_id: ids of all of them.
@@ -61,7 +61,6 @@ def fused_table(facts: HandFacts, fused: Fused, hand: "HandModel | None", *, num
         "image_width_px": np.full(count, facts.image_size_wh[0]),
         "image_height_px": np.full(count, facts.image_size_wh[1]),
         "K": facts.K,
-        "box_source": ["given"] * count,
         "failure": list(mean.failures),
         "joints_3d": mean.joints_3d_m,
         "joints_2d": mean.joints_2d_px,

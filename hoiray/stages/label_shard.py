@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from hoiray.errors import InputError
 from hoiray.io.decoding.failures import DecodeError
+from hoiray.predictors.detector import FindsHands
 from hoiray.predictors.protocol import Predictor
 from hoiray.schema.conform import empty_table
 from hoiray.schema.marker import CommitMarker, DeadLetter
@@ -29,7 +30,8 @@ from hoiray.stages.measure import measure
 from hoiray.stages.pending import Bucket, pending_buckets, pending_shards
 from hoiray.stages.plan import ShardEntry, load_shard
 from hoiray.stages.predict import HandBatches, Image
-from hoiray.stages.wanted import WantedVideo, wanted_videos
+from hoiray.stages.teacher import finder_of
+from hoiray.stages.wanted import WantedVideo, detected_in_frame, wanted_videos
 
 MAX_KILLS_WITHOUT_VIDEO: Final = 10
 """A shard at which so many processes died with no video open is given up as a whole: trying on would never end."""
@@ -165,13 +167,14 @@ def predict_shard(
     if job.store.exists(job.predictions.commit_key(entry.shard_id)):
         return Predicted(entry, None)
     shard = load_shard(job.plan, entry)
-    wanted = wanted_videos(shard, job.run.videos.hand_side)
+    finder = finder_of(job.run, tools.predictor)
+    wanted = wanted_videos(shard, job.run.videos.hand_side, has_boxes=finder is None)
     kills = reap(job.store, job.predict_id, entry.shard_id)
     letters = _given_up(kills, wanted, tools.max_attempts)
     lost = {letter.video_id for letter in letters}
-    asked = [video for video in wanted if len(video) and video.video_id not in lost]
+    asked = [video for video in wanted if (finder or len(video)) and video.video_id not in lost]
     with _noted(job, entry, kills) as attempt:
-        work = _Work(job, entry, tools, attempt, on_frames)
+        work = _Work(job, entry, tools, attempt, on_frames, finder=finder)
         fused, died = work.run(asked, is_careful=kills.num_kills > 0)
     return Predicted(entry, fused, work.num_frames, (*letters, *died), attempt.note.attempt, work.timings_s)
 
@@ -327,8 +330,18 @@ def _given_up(kills: Kills, wanted: list[WantedVideo], max_kills: int) -> list[D
 class _Work:
     """One attempt at the videos of a shard."""
 
-    def __init__(self, job: LabelJob, entry: ShardEntry, tools: Tools, attempt: Attempt, on_frames: OnFrames) -> None:
+    def __init__(
+        self,
+        job: LabelJob,
+        entry: ShardEntry,
+        tools: Tools,
+        attempt: Attempt,
+        on_frames: OnFrames,
+        *,
+        finder: FindsHands | None,
+    ) -> None:
         self._tools, self._attempt, self._on_frames = tools, attempt, on_frames
+        self._finder, self._hand_side = finder, job.run.videos.hand_side
         self._batches = HandBatches(
             tools.predictor, job.run.ensemble, batch_size=tools.batch_size,
             shard_id=entry.shard_id, predict_id=job.predict_id,
@@ -366,6 +379,7 @@ class _Work:
     def _predict(self, video: WantedVideo, batches: Iterator[FrameBatch]) -> None:
         before: tuple[int, Image] | None = None
         num_frames = 0
+        tracker = None if self._finder is None else self._finder.new_tracker()
         while True:
             begin = time.monotonic()
             batch = next(batches, None)
@@ -377,11 +391,14 @@ class _Work:
                 batch.frame_index.tolist(), batch.time_s.tolist(), batch.frames, strict=True
             ):
                 image_before = before[1] if before is not None and before[0] == index - 1 else None
-                self._batches.add(video, index, moment, image, image_before)
+                hands = video
+                if tracker is not None:
+                    hands = detected_in_frame(video, index, tracker.step(index, image), self._hand_side)
+                self._batches.add(hands, index, moment, image, image_before)
                 before = (index, image)
+                self._on_frames(1)
             self.timings_s["predict"] += time.monotonic() - begin
             num_frames += len(batch.frame_index)
-            self._on_frames(len(batch.frame_index))
             self._attempt.heartbeat()
         self.num_frames += num_frames
 

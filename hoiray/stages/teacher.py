@@ -17,9 +17,15 @@ from typing import Any, Final
 from hoiray.config.what import RunConfig
 from hoiray.errors import ConfigError, describe
 from hoiray.io.store import open_uri
+from hoiray.predictors.detector import FindsHands
 from hoiray.predictors.protocol import Predictor
+from hoiray.stages.wanted import asks_for_boxes
 
 NETWORK: Final = "network"
+LANDMARKS: Final = "landmarks"
+PACKAGED: Final = {LANDMARKS: "hoiray.predictors.landmarks.predictor.make_landmarks"}
+"""Plug-ins that come with hoiray."""
+
 GROUP: Final = "hoiray.predictors"
 
 
@@ -47,6 +53,29 @@ def open_teacher(run: RunConfig, *, device: str, batch_size: int) -> Predictor:
             describe(what="hand.tip_set", expected=expected, found=found, fix="Change it in the run file.")
         )
     return predictor
+
+
+def finder_of(run: RunConfig, predictor: Predictor) -> FindsHands | None:
+    """Return who finds the hands of a run that names no boxes; None where boxes are given.
+
+    Raises:
+        ConfigError: nobody does.
+    """
+    if asks_for_boxes(run.videos):
+        return None
+    if isinstance(predictor, FindsHands):
+        return predictor
+    raise no_boxes(predictor.name)
+
+
+def no_boxes(name: str) -> ConfigError:
+    """Return the error of a run without boxes whose predictor finds no hands."""
+    fix = (
+        "Name their file in videos.boxes_uri and its format in videos.box_format, or take a teacher that finds hands:"
+        f" {LANDMARKS}."
+    )
+    expected = f"boxes of the hands, which {name} does not find by itself"
+    return ConfigError(describe(what="videos.box_format", expected=expected, found="none", fix=fix))
 
 
 def digest_of(uri: str | None) -> str | None:
@@ -104,14 +133,14 @@ def _find(name: str) -> Callable[..., Any]:
     if name in installed.names:
         found: Callable[..., Any] = installed[name].load()
         return found
-    module, _, attribute = name.rpartition(".")
+    module, _, attribute = PACKAGED.get(name, name).rpartition(".")
     if module:
         try:
             named: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
         except (ImportError, AttributeError) as error:
             raise _unknown(name, str(error)) from error
         return named
-    raise _unknown(name, f"only {', '.join(sorted({NETWORK, *installed.names}))}")
+    raise _unknown(name, f"only {', '.join(sorted({NETWORK, *PACKAGED, *installed.names}))}")
 
 
 def _unknown(name: str, found: str) -> ConfigError:

@@ -1,6 +1,10 @@
-"""Which hands of which frames a shard asks the predictor about: one entry a video, from the plan's boxes."""
+"""Which hands of which frames a shard asks the predictor about: one entry a video, from the plan's boxes.
 
-from dataclasses import dataclass
+Where nobody gave boxes, all frames of a video are wanted, and the predictor's own detector says frame by frame which
+hands are there (:func:`detected_in_frame`).
+"""
+
+from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeAlias
 
 import numpy as np
@@ -10,6 +14,7 @@ import pyarrow.compute as pc
 
 from hoiray.config.what import Videos
 from hoiray.geometry import boxes
+from hoiray.predictors.detector import BoxSource, DetectedHands
 from hoiray.schema.columns import unpack_column
 from hoiray.schema.tables import BOXES, SHARDS, VIDEOS
 from hoiray.stages.frame_selection import FrameSelection
@@ -37,6 +42,9 @@ class WantedVideo:
         is_right: (N,) side; where it is guessed, the first hypothesis.
         side_source: (N,) who says so.
         K: (3, 3) of the full image; NaN where unknown.
+        box_sources: (N,) who gave each box; empty: all are given.
+        is_boxed: False: there are no boxes, and all frames of the segment are wanted.
+        num_frames: of the segment; None: up to the end of the video.
     """
 
     video_id: str
@@ -50,18 +58,30 @@ class WantedVideo:
     is_right: npt.NDArray[np.bool_]
     side_source: tuple[SideSource, ...]
     K: FloatArray
+    box_sources: tuple[BoxSource, ...] = ()
+    is_boxed: bool = True
+    num_frames: int | None = None
 
     def __len__(self) -> int:
         """Hands."""
         return len(self.frame_index)
 
     def selection(self, sample_rate_hz: float | None) -> FrameSelection:
-        """Return the frames to decode: those with hands, and before a segment's first the one it is compared with."""
+        """Return the frames to decode: those with hands, and before a segment's first the one it is compared with.
+
+        Without boxes: all of the segment.
+        """
+        if not self.is_boxed:
+            return FrameSelection(sample_rate_hz, None, self.first_frame_index, self.num_frames)
         numbers = set(self.frame_index.tolist())
         first = self.first_frame_index
         if first in numbers and first > 0:
             numbers.add(first - 1)
         return FrameSelection(sample_rate_hz=sample_rate_hz, frame_indices=tuple(sorted(numbers)))
+
+    def box_source(self, row: int) -> BoxSource:
+        """Who gave a hand's box."""
+        return self.box_sources[row] if self.box_sources else "given"
 
     def rows_of(self, frame_index: int) -> range:
         """Return which hands are in a frame."""
@@ -69,12 +89,13 @@ class WantedVideo:
         return range(int(start), int(end))
 
 
-def wanted_videos(shard: Shard, hand_side: HandSide) -> list[WantedVideo]:
+def wanted_videos(shard: Shard, hand_side: HandSide, *, has_boxes: bool = True) -> list[WantedVideo]:
     """List what a shard asks for, one entry a row of its segments, sorted by video and segment.
 
     Args:
         shard: as the plan has it.
         hand_side: `Videos.hand_side` of the run. A box that tells no side, where boxes should, is guessed.
+        has_boxes: False: the predictor finds the hands, in all frames.
     """
     segments = shard.segments.sort_by([(name, "ascending") for name in SHARDS.key]).to_pylist()
     facts = {row["video_id"]: (index, row) for index, row in enumerate(shard.videos.to_pylist())}
@@ -86,7 +107,8 @@ def wanted_videos(shard: Shard, hand_side: HandSide) -> list[WantedVideo]:
         name = segment["video_id"]
         index, video = facts[name]
         found = by_video.get(name, nothing)
-        wanted.append(_wanted(video, K[index], segment["first_frame_index"], found, hand_side))
+        one = _wanted(video, K[index], segment["first_frame_index"], found, hand_side)
+        wanted.append(one if has_boxes else replace(one, is_boxed=False, num_frames=segment["num_frames"]))
     return wanted
 
 
@@ -131,8 +153,32 @@ def sides(told: list[bool | None], hand_side: HandSide) -> tuple[npt.NDArray[np.
     return first, source
 
 
+def detected_in_frame(video: WantedVideo, frame_index: int, found: DetectedHands, hand_side: HandSide) -> WantedVideo:
+    """Return the hands a detector found in one frame, as if they had been wanted.
+
+    Args:
+        video: without boxes.
+        frame_index: number of the frame.
+        found: by the detector, in it.
+        hand_side: of the run; `boxes`: as the detector says.
+    """
+    is_right, source = sides([bool(side) for side in found.is_right], hand_side)
+    order = np.argsort(found.hand_index, kind="stable")
+    count = len(found)
+    return replace(
+        video,
+        frame_index=np.full(count, frame_index, dtype=np.int32),
+        hand_index=found.hand_index[order].astype(np.int16),
+        bbox_xyxy=np.asarray(found.boxes_xyxy, dtype=np.float32)[order],
+        object_bbox_xyxy=np.full((count, 4), np.nan, dtype=np.float32),
+        is_right=is_right[order],
+        side_source=tuple(source[row] for row in order),
+        box_sources=tuple(found.sources[row] for row in order),
+    )
+
+
 def asks_for_boxes(videos: Videos) -> bool:
-    """Tell whether a run names boxes; without any, no predictor here finds a hand."""
+    """Tell whether a run names boxes; without any, the predictor has to find the hands."""
     return videos.box_format != "none"
 
 

@@ -21,6 +21,7 @@ def facts(K_of: np.ndarray = K) -> HandFacts:
         "is_right": IS_RIGHT,
         "side_source": ["given"] * N,
         "bbox_xyxy": scenes().request.hand_boxes_xyxy,
+        "box_source": ["given"] * N,
         "object_bbox_xyxy": np.where(np.arange(N)[:, None] == 2, np.nan, scenes().request.object_boxes_xyxy),
         "crop_change": np.where(np.arange(N) == 0, np.nan, 0.1),
     }
