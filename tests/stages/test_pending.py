@@ -6,7 +6,7 @@ from run_folders import JUDGE_ID, PREDICT_ID, commit, commit_pending, plan_of, v
 from hoiray.config.what import Sharding
 from hoiray.io.store import Store
 from hoiray.stages import plan_window
-from hoiray.stages.pending import pending_buckets, pending_shards, without_committed
+from hoiray.stages.pending import pending_buckets, pending_cost, pending_shards, pending_table, without_committed
 from hoiray.stages.plan import Plan, ShardEntry, load_shard
 from hoiray.stages.run_layout import labels_area, predictions_area
 
@@ -51,6 +51,18 @@ def test_a_grown_plan_asks_for_what_is_new_only(tmp_path: Path) -> None:
     assert load_shard(grown, only).videos["video_id"].to_pylist() == ["new.mp4"]
 
 
+def test_a_table_of_what_is_pending_holds_the_same_shards_in_the_same_order(tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    plan = plan_of(store.below("plan"), videos(20))
+    commit(store, plan, pending_shards(plan, store, PREDICTIONS)[0])
+    rows = [ShardEntry(**row) for row in pending_table(plan, store, PREDICTIONS).to_pylist()]
+    assert rows == pending_shards(plan, store, PREDICTIONS)
+    assert pending_cost(plan, store, PREDICTIONS) == (len(rows), sum(row.cost_frames for row in rows))
+    commit_pending(store, plan)
+    assert pending_table(plan, store, PREDICTIONS).num_rows == 0
+    assert pending_cost(plan, store, PREDICTIONS) == (0, 0)
+
+
 @pytest.fixture
 def plan_with_a_long_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Plan:
     """One long video in three segments beside short ones."""
@@ -62,6 +74,13 @@ def plan_with_a_long_video(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 
     request = IndexRequest(Videos(uri="s3://b"), Sharding(target_frames=10, max_video_frames=20), "all", 1000.0)
     return make_plan(request, Store.open(tmp_path / "plan"), listing=iter(found))
+
+
+def test_segments_of_a_long_video_come_last_and_together(tmp_path: Path, plan_with_a_long_video: Plan) -> None:
+    entries = pending_shards(plan_with_a_long_video, Store.open(tmp_path), PREDICTIONS)
+    assert [it.bucket_id != it.shard_id for it in entries] == [False] * (len(entries) - 3) + [True] * 3
+    assert len({it.bucket_id for it in entries[-3:]}) == 1
+    assert max(it.cost_frames for it in entries) == entries[-3].cost_frames, "by cost alone they would be first"
 
 
 def test_a_bucket_is_ready_when_its_last_segment_is_committed(tmp_path: Path, plan_with_a_long_video: Plan) -> None:

@@ -1,0 +1,338 @@
+"""What the machinery around the predictor costs as a run grows: index, boxes, resume, and a labelling that is free.
+
+Every part runs in a process of its own, so that the memory of one is not that of another. A report holds the latest
+figures of each part; parts that were not asked for keep those they had.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Literal, TypeAlias
+
+import numpy as np
+
+from hoiray.benchmarks.control_run import NUM_FRAMES, Sample, Watched, make_videos, watch_labelling
+from hoiray.benchmarks.timing import machine, make_report_folder
+from hoiray.errors import ConfigError, describe
+
+Size: TypeAlias = Literal["small", "full"]
+Row: TypeAlias = dict[str, Any]
+PART_NAMES: Final = ("index", "boxes", "listing", "resume", "first", "label")
+
+MAX_DRIVER_MIB_A_MILLION: Final = 5.0
+MAX_RESUME_S: Final = 30.0
+MAX_SHARD_TIMES: Final = 2.0
+VIDEOS_A_SHARD: Final = 100
+"""Of a Something-Something plan; with it figures by shard become figures by video."""
+
+MAX_WORKER_GROWTH: Final = 0.1
+"""A worker counts as flat where it has grown by at most a tenth between the first and the last quarter of a run."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much is measured.
+
+    Attributes:
+        videos: that are indexed.
+        box_megabytes: of the file of boxes.
+        keys: that are listed on S3.
+        markers: that are committed before a resume.
+        shards: that are labelled, of two videos each.
+        first_shards: that are labelled, of a hundred videos each.
+    """
+
+    videos: tuple[int, ...]
+    box_megabytes: tuple[int, ...]
+    keys: int
+    markers: int
+    shards: tuple[int, ...]
+    first_shards: int
+
+
+SIZES: Final[dict[Size, Sizes]] = {
+    "small": Sizes((20_000, 100_000), (10, 40), 1_000, 10_000, (100, 300), 8),
+    "full": Sizes((100_000, 1_000_000, 10_000_000), (50, 400), 10_000, 100_000, (100, 1_000, 10_000), 24),
+}
+
+
+def run(out: Path, *, size: Size, parts: Sequence[str], s3_uri: str | None, scratch: Path | None) -> str:
+    """Measure, and write `control.json` and `control.md` into `out`; return the Markdown.
+
+    Args:
+        out: folder of the report.
+        size: how much is measured.
+        parts: which of `PART_NAMES`.
+        s3_uri: a bucket or prefix that may be filled; None leaves out what is measured on S3.
+        scratch: folder for plans, videos and output; None for the system's.
+
+    Raises:
+        ConfigError: a part or size is unknown.
+        RuntimeError: a part failed.
+    """
+    for name in parts:
+        if name not in PART_NAMES:
+            fix = "Choose some, separated by commas."
+            raise ConfigError(describe(what="--parts", expected=", ".join(PART_NAMES), found=name, fix=fix))
+    if size not in SIZES:
+        raise ConfigError(describe(what="--size", expected=" or ".join(SIZES), found=size, fix="Choose one."))
+    make_report_folder(out)
+    path = out / "control.json"
+    known: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+    for name in parts:
+        folder = Path(tempfile.mkdtemp(prefix="hc", dir=scratch))
+        try:
+            rows = _PARTS[name](folder, SIZES[size], s3_uri)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        if rows:
+            known[name] = {"command": _command(size, name, s3_uri), "machine": machine(), "rows": rows}
+            path.write_text(json.dumps(known, indent=1) + "\n")
+    text = page(known)
+    (out / "control.md").write_text(text)
+    return text
+
+
+def _command(size: Size, name: str, s3_uri: str | None) -> str:
+    return f"python jobs/benchmark.py control --size {size} --parts {name}" + (" --s3 URI" if s3_uri else "")
+
+
+def _measured(part: str, place: Path | str, size: int) -> Row:
+    """Run a part in a process of its own."""
+    command = [sys.executable, "-m", "hoiray.benchmarks.control_parts", part, str(place), str(size)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr[-3000:]}")
+    row: Row = json.loads(done.stdout.splitlines()[-1])
+    return row
+
+
+def _index(folder: Path, sizes: Sizes, _s3_uri: str | None) -> list[Row]:
+    rows = []
+    for count in sizes.videos:
+        rows.append({"what": "index"} | _measured("index", folder, count))
+        rows.append({"what": "open"} | _measured("opening", folder, count))
+    return rows
+
+
+def _boxes(folder: Path, sizes: Sizes, _s3_uri: str | None) -> list[Row]:
+    return [_measured("boxes", folder, megabytes) for megabytes in sizes.box_megabytes]
+
+
+def _listing(_folder: Path, sizes: Sizes, s3_uri: str | None) -> list[Row]:
+    return [] if s3_uri is None else [_measured("listing", s3_uri, sizes.keys)]
+
+
+def _resume(folder: Path, sizes: Sizes, s3_uri: str | None) -> list[Row]:
+    rows = [{"where": "local folder"} | _measured("resume", folder, sizes.markers)]
+    if s3_uri is not None:
+        rows.append({"where": "S3"} | _measured("resume", f"{s3_uri}/resumed-{sizes.markers}", sizes.markers))
+    return rows
+
+
+def _label(folder: Path, sizes: Sizes, _s3_uri: str | None) -> list[Row]:
+    return [_labelled(folder / str(count), count, 2) for count in sizes.shards]
+
+
+def _first(folder: Path, sizes: Sizes, _s3_uri: str | None) -> list[Row]:
+    return [_labelled(folder / "first", sizes.first_shards, VIDEOS_A_SHARD)]
+
+
+_PARTS: Final[dict[str, Callable[[Path, Sizes, str | None], list[Row]]]] = {
+    "index": _index, "boxes": _boxes, "listing": _listing, "resume": _resume, "first": _first, "label": _label,
+}  # fmt: skip
+
+
+def _labelled(folder: Path, num_shards: int, videos_a_shard: int) -> Row:
+    folder.mkdir()
+    make_videos(folder, num_shards, videos_a_shard)
+    row = figures_of(watch_labelling(folder, num_shards, videos_a_shard))
+    shutil.rmtree(folder)
+    return row
+
+
+def figures_of(watched: Watched) -> Row:
+    """Boil a labelling down to what is asked of it."""
+    working = [it for it in watched.samples if it.num_done > 0] or watched.samples[-1:]
+    first, last = working[0], working[-1]
+    num_done = max(last.num_done - first.num_done, 1)
+    begun, label = watched.first_begun_s, watched.first_label_s
+    return {
+        "shards": watched.num_shards, "videos_a_shard": watched.videos_a_shard, "wall_s": round(watched.wall_s, 1),
+        "driver_start_mib": round(first.driver_mib, 1),
+        "driver_most_mib": round(max(it.driver_mib for it in working), 1),
+        "driver_slope_mib_per_1000_shards": slope(working, lambda it: it.driver_mib),
+        "workers": {role: _worker(working, role) for role in sorted(last.workers_mib | first.workers_mib)},
+        "wall_ms_a_shard": round(1000 * (last.time_s - first.time_s) / num_done, 1),
+        "driver_cpu_ms_a_shard": round(1000 * (last.driver_cpu_s - first.driver_cpu_s) / num_done, 2),
+        "first_shard_s": watched.first_shard_s,
+        "first_label_after_s": None if begun is None or label is None else round(label - begun, 3),
+        "samples": [[round(it.time_s), it.num_done, round(it.driver_mib, 1)] for it in _thinned(working)],
+    }  # fmt: skip
+
+
+def _thinned(samples: Sequence[Sample], count: int = 40) -> list[Sample]:
+    return [samples[index] for index in sorted({round(it) for it in np.linspace(0, len(samples) - 1, count)})]
+
+
+def slope(samples: Sequence[Sample], value: Callable[[Sample], float]) -> float | None:
+    """Least-squares growth of a memory over 1,000 shards, MiB; None with fewer than three samples."""
+    if len(samples) < 3:
+        return None
+    done = np.array([it.num_done for it in samples], dtype=np.float64)
+    spread = done - done.mean()
+    if not spread.any():
+        return None
+    values = np.array([value(it) for it in samples])
+    return round(float(1000.0 * (spread @ values) / (spread @ spread)), 3)
+
+
+def _worker(samples: Sequence[Sample], role: str) -> Row:
+    """Memory of the largest worker of a kind: median of the first and of the last quarter, and the most."""
+    values = [it.workers_mib[role] for it in samples if role in it.workers_mib]
+    quarter = max(1, len(values) // 4)
+    early, late = float(np.median(values[:quarter])), float(np.median(values[-quarter:]))
+    return {"early_mib": round(early, 1), "late_mib": round(late, 1), "most_mib": round(max(values), 1)}
+
+
+def page(known: dict[str, Any]) -> str:
+    """Write the figures for people."""
+    lines = [
+        "# Control plane", "",
+        "Written by `python jobs/benchmark.py control`; the figures behind it are in `control.json`. Memory is"
+        " resident memory above what the process had when it was ready to begin, at its peak. Machines that are"
+        " shared with other work make seconds upper bounds.", "",
+    ]  # fmt: skip
+    for name in PART_NAMES:
+        if name in known:
+            part = known[name]
+            lines += _SECTIONS[name](part["rows"])
+            facts = ", ".join(f"{key} {value}" for key, value in part["machine"].items())
+            lines += ["", f"Command: `{part['command']}`. Machine: {facts}.", ""]
+    return "\n".join(lines)
+
+
+def _index_section(rows: Sequence[Row]) -> list[str]:
+    lines = [
+        "## Index, and what a driver holds of a plan", "",
+        "Videos that follow from their number, listed without storage, through the code of `hoiray index`. Then the"
+        " plan is opened as `hoiray label` does: all its shards are pending, in their order.", "",
+        "| videos | shards | index, s | CPU s a million | grown, MiB | opened and ordered, s | grown, MiB"
+        " | reading a shard, ms |", "|---|---|---|---|---|---|---|---|",
+    ]  # fmt: skip
+    for made, opened in zip(rows[::2], rows[1::2], strict=True):
+        millions = made["videos"] / 1e6
+        lines.append(_line(
+            f"{made['videos']:,}", f"{made['shards']:,}", f"{made['seconds']:.0f}", f"{made['cpu_s'] / millions:.0f}",
+            f"{made['grown_mib']:.1f}", f"{opened['seconds']:.2f}", f"{opened['grown_mib']:.1f}",
+            f"{1000 * opened['seconds_a_shard']:.1f}",
+        ))  # fmt: skip
+    if len(rows) >= 4:
+        grown = {name: _per_million(rows, offset) for name, offset in (("index", 0), ("driver", 1))}
+        met = all(value < MAX_DRIVER_MIB_A_MILLION for value in grown.values())
+        said = ", ".join(f"{name} {value:.2f} MiB" for name, value in grown.items())
+        lines += ["", f"From the smallest to the largest, a million videos more cost: {said}. Goal {_met(met)}."]
+    return lines
+
+
+def _per_million(rows: Sequence[Row], offset: int) -> float:
+    first, last = rows[offset], rows[len(rows) - 2 + offset]
+    return float(1e6 * (last["grown_mib"] - first["grown_mib"]) / (last["videos"] - first["videos"]))
+
+
+def _boxes_section(rows: Sequence[Row]) -> list[str]:
+    return [
+        "## Boxes: Something-Else's JSON, once, to Parquet", "",
+        "| JSON, MB | boxes | as Parquet, MB | seconds | MB/s | grown, MiB |", "|---|---|---|---|---|---|",
+        *(_line(
+            f"{it['json_mb']:.0f}", f"{it['boxes']:,}", f"{it['parquet_mb']:.0f}", f"{it['seconds']:.0f}",
+            f"{it['json_mb'] / it['seconds']:.1f}", f"{it['grown_mib']:.0f}",
+        ) for it in rows),
+    ]  # fmt: skip
+
+
+def _listing_section(rows: Sequence[Row]) -> list[str]:
+    return [
+        "## Listing an S3 prefix", "", "| keys | seconds | grown, MiB |", "|---|---|---|",
+        *(_line(f"{it['keys']:,}", f"{it['seconds']:.2f}", f"{it['grown_mib']:.1f}") for it in rows),
+    ]  # fmt: skip
+
+
+def _resume_section(rows: Sequence[Row]) -> list[str]:
+    return [
+        "## Resume: all shards committed but ten", "",
+        "| where | committed | planned, s | `hoiray status`, s | grown, MiB | goal: planned within 30 s |",
+        "|---|---|---|---|---|---|",
+        *(_line(
+            it["where"], f"{it['committed']:,}", f"{it['planned_in_s']:.1f}", f"{it['status_in_s']:.1f}",
+            f"{it['grown_mib']:.0f}", _met(it["planned_in_s"] < MAX_RESUME_S),
+        ) for it in rows),
+    ]  # fmt: skip
+
+
+def _first_section(rows: Sequence[Row]) -> list[str]:
+    lines = ["## First labels, and what dispatch costs", ""]
+    for it in rows:
+        times = it["first_label_after_s"] / it["first_shard_s"]
+        lines += [
+            f"{it['shards']} shards of {it['videos_a_shard']} tiny videos of {NUM_FRAMES} frames, really decoded; free"
+            f" predictor. The first labels were committed {it['first_label_after_s']:.2f} s after the first shard was"
+            f" begun; that shard took {it['first_shard_s']:.2f} s: {times:.2f} shard times. Goal (two shard times)"
+            f" {_met(times < MAX_SHARD_TIMES)}.",
+        ]  # fmt: skip
+    return lines
+
+
+def _label_section(rows: Sequence[Row]) -> list[str]:
+    lines = [
+        "## A labelling that costs nothing", "",
+        f"Two tiny videos of {NUM_FRAMES} frames a shard (each of a few clips lies under many names), really decoded,"
+        " free predictor, two predictors, on Ray. Memory of a process of its own (heap), MiB: the largest of its"
+        " kind, median of the first and of the last quarter of the run.", "",
+        "| shards | wall, ms a shard | driver's CPU, ms a shard (at 100 videos: a video) | driver at the start, most"
+        " | slope in 1,000 shards | predictor | decoder | measure | judge |", "|---|---|---|---|---|---|---|---|---|",
+    ]  # fmt: skip
+    for it in rows:
+        cpu = it["driver_cpu_ms_a_shard"]
+        workers = [it["workers"].get(role) for role in ("predict", "decoder", "measure", "judge")]
+        lines.append(_line(
+            f"{it['shards']:,}", f"{it['wall_ms_a_shard']:.0f}", f"{cpu:.1f} ({cpu / VIDEOS_A_SHARD:.2f})",
+            f"{it['driver_start_mib']:.0f}, {it['driver_most_mib']:.0f}",
+            str(it["driver_slope_mib_per_1000_shards"]),
+            *("-" if w is None else f"{w['early_mib']:.0f}, {w['late_mib']:.0f}" for w in workers),
+        ))  # fmt: skip
+    flat = {role for it in rows for role, w in it["workers"].items() if not _is_flat(w)}
+    lines += ["", f"Workers flat: {_met(not flat)}{f' ({chr(44).join(sorted(flat))})' if flat else ''}."]
+    if len(rows) > 1:
+        first, last = rows[0], rows[-1]
+        more = last["driver_most_mib"] - first["driver_most_mib"]
+        millions = (last["shards"] - first["shards"]) * VIDEOS_A_SHARD / 1e6
+        lines.append(
+            f"Driver: {more:.1f} MiB more at its most for {last['shards'] - first['shards']:,} shards more, which at"
+            f" {VIDEOS_A_SHARD} videos a shard are {millions:.2g} million videos: {more / millions:.1f} MiB a million."
+            f" Goal (5 MB) {_met(more / millions < MAX_DRIVER_MIB_A_MILLION)}."
+        )
+    return lines
+
+
+def _is_flat(worker: Row) -> bool:
+    return bool(worker["late_mib"] <= (1.0 + MAX_WORKER_GROWTH) * worker["early_mib"])
+
+
+def _met(is_met: bool) -> str:
+    return "met" if is_met else "**missed**"
+
+
+def _line(*cells: object) -> str:
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
+_SECTIONS: Final[dict[str, Callable[[Sequence[Row]], list[str]]]] = {
+    "index": _index_section, "boxes": _boxes_section, "listing": _listing_section, "resume": _resume_section,
+    "first": _first_section, "label": _label_section,
+}  # fmt: skip

@@ -1,0 +1,184 @@
+"""A labelling with a predictor that costs nothing, watched from outside: memory of driver and workers, first labels.
+
+The videos are real, tiny, and few: each of some clips lies under many names. Decoding, commits and Ray are those of a
+user's run; the command is `hoiray label`, started as a user would.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import pyarrow as pa
+
+from hoiray.benchmarks.processes import Usage, descendants, usage
+from hoiray.io.parquet import parquet_bytes
+from hoiray.schema.tables import BOXES
+from hoiray.synthetic.encode import H264_MP4, encode_video
+
+NUM_CLIPS: Final = 8
+NUM_FRAMES: Final = 4
+SIZE_WH: Final = (64, 48)
+NAMES_A_FOLDER: Final = 1000
+SAMPLE_S: Final = 2.0
+WATCH_S: Final = 0.02
+"""Between two looks for the first shard and the first label."""
+
+RUN: Final = """
+name: control
+output_uri: "{folder}/out"
+videos: {{uri: "{folder}/videos", boxes_uri: "{folder}/boxes.parquet", box_format: parquet, hand_side: boxes}}
+sharding: {{target_frames: {target_frames}, max_video_frames: 100000}}
+hand: {{flat_hand_mean: true}}
+teacher: {{predictor: hoiray.benchmarks.free_predictor.make}}
+ensemble: {{num_views: 1}}
+limits: {{min_box_iou: null, max_shape_deviation_sigma: null, max_motion_pose: null}}
+"""
+
+CLUSTER: Final = """
+head: {num_cpus: 4, memory_gib: 8, object_store_gib: 0.3}
+pools:
+  decode: {where: predictor, num_cpus: 0.25}
+  predict: {min: 2, max: 2, num_cpus: 0.5, batch_size: 16}
+  measure: {min: 1, max: 2, num_cpus: 0.1}
+  judge: {min: 1, max: 2, num_cpus: 0.1}
+"""
+
+ROLES: Final = {"Predict": "predict", "Measure": "measure", "Judge": "judge"}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The processes at one moment.
+
+    Attributes:
+        time_s: since the command was started.
+        num_done: shards whose labels are committed.
+        driver_mib, driver_cpu_s: of the command; memory of its own.
+        ray_cpu_s: of Ray's own servers (raylet, gcs and the like).
+        workers_mib: own memory of the largest actor of each kind that has its `id` (process), by kind.
+    """
+
+    time_s: float
+    num_done: int
+    driver_mib: float
+    driver_cpu_s: float
+    ray_cpu_s: float
+    workers_mib: dict[str, float]
+
+
+@dataclass
+class Watched:
+    """A labelling from its start to its end."""
+
+    num_shards: int
+    videos_a_shard: int
+    samples: list[Sample] = field(default_factory=list)
+    first_begun_s: float | None = None
+    first_label_s: float | None = None
+    first_shard_s: float | None = None
+    wall_s: float = 0.0
+
+
+def make_videos(folder: Path, num_shards: int, videos_a_shard: int) -> None:
+    """Write the clips, name them again and again by hard links, and write a box for each frame."""
+    clips = [_clip(folder, number) for number in range(NUM_CLIPS)]
+    names = [f"{index // NAMES_A_FOLDER:04d}/{index:08d}.mp4" for index in range(num_shards * videos_a_shard)]
+    for index, name in enumerate(names):
+        path = folder / "videos" / name
+        if index % NAMES_A_FOLDER == 0:
+            path.parent.mkdir(parents=True)
+        os.link(clips[index % NUM_CLIPS], path)
+    count = len(names) * NUM_FRAMES
+    corners = np.tile(np.array([6.0, 5.0, 34.0, 40.0], dtype=np.float32), count)
+    values = {
+        "video_id": pa.array(np.repeat(np.array(names), NUM_FRAMES)),
+        "frame_index": pa.array(np.tile(np.arange(NUM_FRAMES), len(names)), pa.int32()),
+        "kind": pa.repeat(pa.scalar("hand"), count), "box_index": pa.repeat(pa.scalar(0, pa.int16()), count),
+        "bbox_xyxy": pa.FixedSizeListArray.from_arrays(pa.array(corners), type=BOXES["bbox_xyxy"].arrow_type),
+        "is_right": pa.repeat(pa.scalar(True), count),
+    }  # fmt: skip
+    schema = BOXES.to_arrow()
+    arrays = [values.get(it.name, pa.nulls(count, it.type)).cast(it.type) for it in schema]
+    (folder / "boxes.parquet").write_bytes(parquet_bytes(pa.Table.from_arrays(arrays, schema=schema)))
+    (folder / "run.yaml").write_text(RUN.format(folder=folder, target_frames=NUM_FRAMES * videos_a_shard))
+    (folder / "cluster.yaml").write_text(CLUSTER)
+
+
+def _clip(folder: Path, number: int) -> Path:
+    width, height = SIZE_WH
+    base = np.random.default_rng(number).integers(60, 200, (height, width + NUM_FRAMES, 3), dtype=np.uint8)
+    path = folder / f"clip-{number}.mp4"
+    path.write_bytes(
+        encode_video((base[:, it : it + width] for it in range(NUM_FRAMES)), H264_MP4, fps=12, size_wh=SIZE_WH)
+    )
+    return path
+
+
+def watch_labelling(folder: Path, num_shards: int, videos_a_shard: int) -> Watched:
+    """Label what :func:`make_videos` made.
+
+    Raises:
+        RuntimeError: the command failed; with what it said last.
+    """
+    watched = Watched(num_shards, videos_a_shard)
+    command = [sys.executable, "-m", "hoiray", "label", str(folder / "run.yaml")]
+    command += ["--cluster", str(folder / "cluster.yaml"), "--ray-address", "local"]
+    begin_s = time.monotonic()
+    with (folder / "said.txt").open("wb") as said:
+        process = subprocess.Popen(command, stdout=said, stderr=said)
+    try:
+        for number, now_s in enumerate(_moments(process, begin_s)):
+            _note_first(watched, folder / "out", now_s)
+            if number % round(SAMPLE_S / WATCH_S) == 0:
+                watched.samples += _sample(process.pid, folder / "out", now_s)
+    finally:
+        process.kill()
+        status = process.wait()
+    watched.wall_s = time.monotonic() - begin_s
+    if status != 0:
+        raise RuntimeError(f"hoiray label ended with {status}: {(folder / 'said.txt').read_text()[-3000:]}")
+    return watched
+
+
+def _moments(process: "subprocess.Popen[bytes]", begin_s: float) -> Iterator[float]:
+    """Yield the seconds since the start, until the process ends."""
+    while process.poll() is None:
+        yield time.monotonic() - begin_s
+        time.sleep(WATCH_S)
+
+
+def _note_first(watched: Watched, out: Path, now_s: float) -> None:
+    if watched.first_begun_s is None:
+        watched.first_begun_s = now_s if next(out.glob("inflight/*/*"), None) else None
+    elif watched.first_label_s is None and next(out.glob("labels/*/commit/*.json"), None):
+        watched.first_label_s = now_s
+        markers = [json.loads(path.read_text()) for path in out.glob("predictions/*/commit/*.json")]
+        watched.first_shard_s = min(sum(it["timings_s"].values()) for it in markers)
+
+
+def _sample(pid: int, out: Path, now_s: float) -> list[Sample]:
+    driver, below = usage(pid), descendants(pid)
+    if driver is None:
+        return []
+    done = sum(1 for folder in out.glob("labels/*/commit") for _ in os.scandir(folder))
+    servers = [it for it in below if not it.title.startswith("ray::") and "decode_child" not in it.title]
+    sample = Sample(now_s, done, driver.own_mib, driver.cpu_s, sum(it.cpu_s for it in servers), _by_role(below))
+    return [sample]
+
+
+def _by_role(below: list[Usage]) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for it in below:
+        for word, role in ROLES.items():
+            if it.title.startswith(f"ray::MapWorker(MapBatches({word})"):
+                found[role] = max(found.get(role, 0.0), it.own_mib)
+        if "hoiray.stages.decode_child" in it.title:
+            found["decoder"] = max(found.get("decoder", 0.0), it.own_mib)
+    return found
