@@ -19,7 +19,7 @@ MIN_BARE_PX: Final = 96
 
 JPEG_QUALITY: Final = 84
 STILL_QUALITY: Final = 76
-MAX_PICTURE_BYTES: Final = 14_000_000
+MAX_PICTURE_BYTES: Final = 12_000_000
 """Of all pictures together, so that a page stays below :data:`hoiray.report.html_report.MAX_BYTES`."""
 
 NO_MORE_ROOM: Final = "no more room in this file"

@@ -98,12 +98,14 @@ def build_label_report(facts: RunFacts, rows: LabelRows, shown: Shown, extra: Se
         _cost(facts),
         _lineage(facts),
     ]
+    drawn = [measure for measure in measures if measure.is_drawn]
     data = {
+        "drawn": [measures.index(measure) for measure in drawn],
         "measures": [_measure_data(measure) for measure in measures],
         "reasons": [WORDS[reason] for reason in REASONS],
         "labels": [_label_data(row, rows, shown, measures) for row in shown.rows.tolist()],
         "videos": [
-            timeline_data(one, rows, measures, shown.pictures.stills, _frames_note(one.name, shown.pictures))
+            timeline_data(one, rows, drawn, shown.pictures.stills, _frames_note(one.name, shown.pictures))
             for one in shown.timelines
         ],
     }
@@ -417,7 +419,6 @@ def _measure_data(measure: Measure) -> dict[str, Any]:
         "unit": measure.unit if measure.unit in {"", DEGREES} else f"{NO_BREAK}{measure.unit}",
         "decimals": measure.decimals,
         "limit": None if measure.limit is None else rounded(measure.limit),
-        "isDrawn": measure.is_drawn,
         "limitText": measure.limit_text(),
         "bound": measure.bound,
         "reason": None if measure.reason is None else REASONS.index(measure.reason),

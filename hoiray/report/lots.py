@@ -1,16 +1,11 @@
 """Which labels are shown: drawn by lot, the same for the same seed, blind to everything but video and verdict."""
 
-from typing import Final
-
 import numpy as np
 import numpy.typing as npt
 
 from hoiray.report.label_rows import Ints, LabelRows
 
 Rows = npt.NDArray[np.intp]
-
-MAX_TRACK_FRAMES: Final = 400
-"""Frames of a video its time line shows at most."""
 
 
 def draw_labels_by_lot(rows: LabelRows, num_accepted: int, num_refused: int, *, seed: int) -> Rows:
@@ -37,11 +32,11 @@ def draw_evenly(count: int, wanted: int) -> list[int]:
     return sorted({round(float(place)) for place in np.linspace(0, count - 1, min(count, wanted))}) if count else []
 
 
-def window(frames: Ints, wanted: int) -> npt.NDArray[np.bool_]:
-    """Say which of (T,) growing frames are shown: all, or :data:`MAX_TRACK_FRAMES` around the wanted one."""
-    first = wanted - MAX_TRACK_FRAMES // 2
-    first = max(int(frames[0]), min(first, int(frames[-1]) - MAX_TRACK_FRAMES + 1))
-    return np.asarray((frames >= first) & (frames < first + MAX_TRACK_FRAMES))
+def window(frames: Ints, wanted: int, length: int) -> npt.NDArray[np.bool_]:
+    """Say which of (T,) growing frames are shown: all, or those of `length` numbers around the wanted one."""
+    first = wanted - length // 2
+    first = max(int(frames[0]), min(first, int(frames[-1]) - length + 1))
+    return np.asarray((frames >= first) & (frames < first + length))
 
 
 def _in_turns(order: Rows, video: Ints) -> Rows:

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hoiray.report.label_rows import LabelRows
-from hoiray.report.lots import MAX_TRACK_FRAMES, draw_evenly, window
+from hoiray.report.lots import draw_evenly, window
 from hoiray.report.measures import Measure
 
 Rows = npt.NDArray[np.intp]
@@ -25,6 +25,12 @@ MIN_STILLS, MAX_STILLS = 3, 8
 
 NUM_OTHER_STILLS: Final = 2
 """Small frames of every other track with a label in the gallery."""
+
+NUM_ROWS: Final = 30_000
+"""Rows of all time lines together, or so: 130 bytes each in the page."""
+
+MIN_TRACK_FRAMES, MAX_TRACK_FRAMES = 30, 400
+"""Frames of a track that are shown at most, by how many tracks there are."""
 
 DIGITS: Final = 9
 """Significant digits that keep different float32 numbers different: what is drawn is on the side of its limit."""
@@ -72,34 +78,34 @@ def lay_out_timelines(rows: LabelRows, shown: Rows) -> list[Timeline]:
     for row in shown.tolist():
         of_video.setdefault(int(rows.video[row]), []).append(row)
     chosen = {video: _tracks_of(rows, video, wanted) for video, wanted in sorted(of_video.items())}
+    num_tracks = sum(len(parts) for parts, _ in chosen.values())
+    length = max(MIN_TRACK_FRAMES, min(MAX_TRACK_FRAMES, NUM_ROWS // max(1, num_tracks)))
     num_stills = max(MIN_STILLS, min(MAX_STILLS, NUM_STILLS // max(1, len(chosen))))
     timelines = []
     for video, (parts, number) in chosen.items():
         tracks: list[Track] = []
-        for part, is_cut in parts:
-            others = NUM_OTHER_STILLS if set(part.tolist()) & set(of_video[video]) else 0
-            tracks.append(_track(rows, part, num_stills if not tracks else others, is_cut=is_cut))
+        for part in parts:
+            asked = [row for row in of_video[video] if row in part]
+            others = NUM_OTHER_STILLS if asked else 0
+            around = int(rows.frame[asked[0] if asked else part[0]])
+            kept = part[window(rows.frame[part], around, length)]
+            is_cut = len(kept) < len(part)
+            tracks.append(_track(rows, kept, num_stills if not tracks else others, is_cut=is_cut))
         timelines.append(Timeline(video, rows.video_names[video], tracks, number))
     return timelines
 
 
-def _tracks_of(rows: LabelRows, video: int, wanted: Sequence[int]) -> tuple[list[tuple[Rows, bool]], int]:
-    """Return the rows of each track that is shown, whether they are cut, and the number of tracks there are."""
+def _tracks_of(rows: LabelRows, video: int, wanted: Sequence[int]) -> tuple[list[Rows], int]:
+    """Return the rows of each track that is shown, longest first, and the number of tracks there are."""
     own = np.flatnonzero(rows.video == video)
     own = own[np.lexsort((rows.hand[own], rows.frame[own], rows.track[own]))]
     numbers, starts = np.unique(rows.track[own], return_index=True)
     parts = dict(zip(numbers.tolist(), np.split(own, starts[1:]), strict=True))
-    longest = sorted(parts, key=lambda number: (-len(parts[number]), number))[:MAX_TRACKS]
-    asked = [int(rows.track[row]) for row in wanted]
-    shown = []
-    for number in sorted({*longest, *asked}, key=lambda number: (-len(parts[number]), number)):
-        # of a hand that was found twice, the first row stands for both
-        _, first = np.unique(rows.frame[parts[number]], return_index=True)
-        part = parts[number][first]
-        frames = [int(rows.frame[row]) for row in wanted if rows.track[row] == number]
-        kept = window(rows.frame[part], frames[0] if frames else int(rows.frame[part[0]]))
-        shown.append((part[kept], not bool(kept.all())))
-    return shown, len(parts)
+    ordered = sorted(parts, key=lambda number: (-len(parts[number]), number))
+    asked = {int(rows.track[row]) for row in wanted}
+    shown = [number for place, number in enumerate(ordered) if place < MAX_TRACKS or number in asked]
+    # of a hand that was found twice, the first row stands for both
+    return [parts[number][np.unique(rows.frame[parts[number]], return_index=True)[1]] for number in shown], len(parts)
 
 
 def _track(rows: LabelRows, part: Rows, num_stills: int, *, is_cut: bool) -> Track:
@@ -119,7 +125,7 @@ def timeline_data(
     Args:
         timeline: what is shown.
         rows: every row that was read.
-        measures: in the order of the values.
+        measures: those that are drawn, in the order of the values.
         pictures: small frames by row, as data URIs; those that could not be shown are missing.
         note: what else must be said, such as why there are no frames.
     """
@@ -128,7 +134,7 @@ def timeline_data(
     if left_out:
         notes.append(f"{left_out} shorter tracks of this video are left out.")
     if any(track.is_cut for track in timeline.tracks):
-        notes.append(f"Of long tracks {MAX_TRACK_FRAMES} frames are shown.")
+        notes.append("Of long tracks a part is shown.")
     return {
         "name": timeline.name,
         "note": " ".join(notes),

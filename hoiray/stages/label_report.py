@@ -99,7 +99,7 @@ def _facts(
         if summary.reasons.get(reason)
     }
     return RunFacts(
-        name=run.name if run is not None else store.uri.rpartition("/")[2],
+        name=_name_of(run, store),
         uri=redacted(store.uri),
         num_videos=summary.num_videos,
         num_dead=summary.num_dead,
@@ -119,6 +119,13 @@ def _facts(
         num_rows_read=len(rows),
         seed=seed,
     )
+
+
+def _name_of(run: RunConfig | None, store: Store) -> str:
+    """Return the run's name; where it was given none, that of its folder."""
+    if run is not None and run.name != RunConfig.model_fields["name"].default:
+        return run.name
+    return store.uri.rpartition("/")[2]
 
 
 def _bootstrap(rows: LabelRows, seed: int) -> GroupBootstrap | None:

@@ -141,6 +141,7 @@
   const trackChoice = $("timeline-track");
   const slider = $("timeline-slider");
   const charts = $("timeline-charts");
+  const drawn = data.drawn.map((place) => data.measures[place]);
   const PAD = 8;
   let cursors = [];
   let scaleX = () => 0;
@@ -226,7 +227,7 @@
     charts.replaceChildren();
     cursors = [];
     drawVerdicts(width);
-    data.measures.forEach((measure, place) => { if (measure.isDrawn) drawMeasure(measure, place, width); });
+    drawn.forEach((measure, place) => drawMeasure(measure, place, width));
     moveTo(Number(slider.value));
   };
 
@@ -239,7 +240,7 @@
     for (const line of cursors) for (const key of ["x1", "x2"]) line.setAttribute(key, scaleX(frame));
     const confidence = one.confidence[index];
     const sure = confidence === null ? "" : ` Confidence ${confidence.toFixed(2)}.`;
-    const failing = data.measures.map((measure, place) => [measure, one.values[place][index]])
+    const failing = drawn.map((measure, place) => [measure, one.values[place][index]])
       .filter(([measure, value]) => fails(value, measure, one.reasons[index]))
       .map(([measure, value]) => `${measure.title} ${number(value, measure)} (${limitWords(measure)})`);
     const why = one.reasons[index].map((reason) => data.reasons[reason]).join("; ");
