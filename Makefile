@@ -9,7 +9,7 @@ OUT   ?= out
 # One thread per process: hoiray goes parallel by actors, and oversubscribed cores were measured four times slower.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test test-slow lint types layers check format schemas bench clean
+.PHONY: help demo test test-slow lint types layers check format schemas bench chaos clean
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
@@ -62,6 +62,11 @@ schemas: $(READY)  ## write schemas/*.json from hoiray/schema
 bench: $(READY)  ## the benchmarks
 	@$(BIN)/python jobs/benchmark.py hand --out $(OUT)/benchmark
 	@$(BIN)/python jobs/benchmark.py synth --out $(OUT)/benchmark
+
+CHAOS ?= --rounds 50 --seed 1 --max-minutes 90
+
+chaos: $(READY)  ## kill labellings 50 times on a cluster of several nodes; CHAOS="--kinds node --rounds 5" for other rounds
+	@PYTHONPATH=tests $(BIN)/python -m chaos $(CHAOS) --out results/reliability.json
 
 clean:  ## remove what was made, the environment included
 	rm -rf $(VENV) $(OUT) .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 from .kills import KINDS
-from .nodes import marked, running_nodes
+from .nodes import LAYOUT, marked, running_nodes
 from .report import machine, write_report
 from .rounds import RoundPlayer
 from .world import clips, make_world
@@ -43,7 +43,8 @@ def _play(arguments: argparse.Namespace) -> int:
     world = make_world(folder)
     part = {
         "command": _command(), "seed": arguments.seed, "asked": arguments.rounds, "num_shards": world.num_shards,
-        "num_videos": len(clips()), "num_hands": sum(world.work.values()), "rounds": [], "machine": machine(),
+        "num_videos": len(clips()), "num_hands": sum(world.work.values()), "layout": LAYOUT, "rounds": [],
+        "machine": machine(),
     }  # fmt: skip
     # rounds of some kinds only do not replace those of all
     name = "kills" if set(kinds) == set(KINDS) else f"kills of {arguments.kinds}"

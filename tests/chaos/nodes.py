@@ -40,6 +40,14 @@ SETTINGS: Mapping[str, str] = {
 }
 
 
+HEAD_CPUS, WORKER_CPUS = 0, 2
+LAYOUT = (
+    f"a head of {HEAD_CPUS} CPUs, where no actor can be, and two or three worker nodes of {WORKER_CPUS} CPUs each, so"
+    " that predictors, decoders and committers are all on nodes that can be killed"
+)
+"""A head without CPUs, as clusters have it: Ray would put every actor there."""
+
+
 @dataclass(frozen=True)
 class Node:
     """A node that was started."""
@@ -127,8 +135,7 @@ class Nodes:
         is_head = "--head" in arguments
         command = [
             str(Path(sys.executable).parent / "ray"), "start", "--block", "--disable-usage-stats", *arguments,
-            # a head without CPUs, as clusters have it: Ray would put every actor there
-            f"--num-cpus={0 if is_head else 2}", "--num-gpus=0",
+            f"--num-cpus={HEAD_CPUS if is_head else WORKER_CPUS}", "--num-gpus=0",
             "--object-store-memory=80000000", "--min-worker-port=0",
             "--max-worker-port=0", "--dashboard-agent-listen-port=0",
             *([f"--temp-dir={self.folder}", "--include-dashboard=false"] if is_head else []),

@@ -20,6 +20,9 @@ KIND_NAMES = {
 }
 
 
+OLD_LAYOUT = "a head with CPUs and some worker nodes (actors could be on the head)"
+
+
 def machine() -> dict[str, object]:
     """What the figures were measured on."""
     import ray
@@ -67,7 +70,7 @@ def _kills(part: Mapping[str, Any]) -> list[str]:
         f"Command: `{part['command']}`", "",
         f"{len(rounds)} of {part['asked']} rounds were played, with seed {part['seed']}. A round labels"
         f" {part['num_shards']} shards ({part['num_videos']} videos, one of them cut into segments) with `hoiray label`"
-        " on a Ray cluster of a head and some worker nodes, each a `ray start` of its own. At a random moment"
+        f" on a Ray cluster, each node a `ray start` of its own: {part.get('layout', OLD_LAYOUT)}. At a random moment"
         " somebody is killed with SIGKILL. Where that ends the command, or makes it fail, it is run again, with another"
         " number of nodes, other pools and another batch size, until it succeeds. Then every data object's digest is"
         " compared with those of an unbroken run in one process, every row's key is counted, `hoiray verify` is run,"
@@ -86,7 +89,7 @@ def _kills(part: Mapping[str, Any]) -> list[str]:
             lines.append(_row("**all**" if kind is None else KIND_NAMES[kind], some))
     hands = sum(it["redone_hands"] for it in rounds)
     lines += [
-        "",
+        "", _bound(rounds), "",
         "In flight: shards of which something had been predicted and that were not committed when the kill came, or"
         f" that actors began before they followed their command ({sum(it['begun_late'] for it in rounds)} in all). Done"
         " again: those of which anything was predicted a second time; one that was not in flight would be a finding."
@@ -97,10 +100,38 @@ def _kills(part: Mapping[str, Any]) -> list[str]:
     if workers:
         count = sum(it.get("predictors_hit", 0) > 0 for it in workers)
         lines += [f"{count} of {len(workers)} killed worker nodes are known to have held an actor that predicted.", ""]
+    lines += _layouts(rounds)
     lines += [f"* round {it['number']} ({it['kind']}): {'; '.join(it['problems'])[:600]}" for it in bad]
     if bad:
         lines.append("")
     return [*lines, *_machine(part["machine"])]
+
+
+def _bound(rounds: Sequence[Mapping[str, Any]]) -> str:
+    """Say whether more was done again than was in flight, by count; which shards, the round itself has checked."""
+    redone, in_flight = (sum(it[name] for it in rounds) for name in ("redone", "in_flight"))
+    late = sum(it["begun_late"] for it in rounds)
+    beyond = [it["number"] for it in rounds if it["redone"] > it["in_flight"] + it["begun_late"]]
+    said = "**kept in every round**" if not beyond else f"**BROKEN in rounds {', '.join(map(str, beyond))}**"
+    return (
+        f"Done again: {redone} shards, of {in_flight} in flight and {late} begun late. No more than in flight: {said}."
+    )
+
+
+def _layouts(rounds: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Who was killed on which cluster; of several starts of the command, one after the other."""
+    lines = [
+        "| round | killed | worker nodes | predictors (least to most), hands a batch | committed at the kill"
+        " | in flight | done again | findings |", "|---|---|---|---|---|---|---|---|",
+    ]  # fmt: skip
+    for it in rounds:
+        pools = ", then ".join(f"{low} to {high}, {batch}" for low, high, batch in it["pools"])
+        cells = (
+            it["number"], it["kind"], ", then ".join(map(str, it["num_workers"])), pools,
+            "{} of {}".format(*it["committed"]), it["in_flight"] + it["begun_late"], it["redone"], len(it["problems"]),
+        )  # fmt: skip
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    return [*lines, ""]
 
 
 def _row(name: str, some: Sequence[Mapping[str, Any]]) -> str:
