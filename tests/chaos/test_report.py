@@ -9,8 +9,8 @@ from .report import page
 def one_round(number: int, **changes: Any) -> dict[str, Any]:
     facts = {
         "number": number, "kind": "node", "num_workers": [3], "pools": [[1, 2, 4]], "committed": [7, 20],
-        "num_killed": 1, "predictors_hit": 1, "in_flight": 4, "begun_late": 0, "redone": 3, "redone_hands": 9, "exits": [0],
-        "wall_s": 9.0, "recovery_s": 5.0, "problems": [],
+        "num_killed": 1, "predictors_hit": 1, "in_flight": 4, "begun_late": 0, "redone": 3, "redone_hands": 9,
+        "exits": [0], "wall_s": 9.0, "recovery_s": 5.0, "problems": [],
     }  # fmt: skip
     return facts | changes
 
