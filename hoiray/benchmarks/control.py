@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, TypeAlias
@@ -86,16 +86,17 @@ def run(out: Path, *, size: Size, parts: Sequence[str], s3_uri: str | None, scra
     known: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     for name in parts:
         folder = Path(tempfile.mkdtemp(prefix="hc", dir=scratch))
+        rows: list[Row] = []
         try:
-            rows = _PARTS[name](folder, SIZES[size], s3_uri)
+            for row in _PARTS[name](folder, SIZES[size], s3_uri):
+                # written anew after every row, so that a stop loses nothing
+                rows.append(row)
+                known[name] = {"command": _command(size, name, s3_uri), "machine": machine(), "rows": rows}
+                path.write_text(json.dumps(known, indent=1) + "\n")
+                (out / "control.md").write_text(page(known))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-        if rows:
-            known[name] = {"command": _command(size, name, s3_uri), "machine": machine(), "rows": rows}
-            path.write_text(json.dumps(known, indent=1) + "\n")
-    text = page(known)
-    (out / "control.md").write_text(text)
-    return text
+    return page(known)
 
 
 def _command(size: Size, name: str, s3_uri: str | None) -> str:
@@ -112,38 +113,38 @@ def _measured(part: str, place: Path | str, size: int) -> Row:
     return row
 
 
-def _index(folder: Path, sizes: Sizes, _s3_uri: str | None) -> list[Row]:
-    rows = []
+def _index(folder: Path, sizes: Sizes, _s3_uri: str | None) -> Iterator[Row]:
     for count in sizes.videos:
-        rows.append({"what": "index"} | _measured("index", folder, count))
-        rows.append({"what": "open"} | _measured("opening", folder, count))
-    return rows
+        made = _measured("index", folder, count)
+        yield {"index": made, "open": _measured("opening", folder, count)}
 
 
-def _boxes(folder: Path, sizes: Sizes, _s3_uri: str | None) -> list[Row]:
-    return [_measured("boxes", folder, megabytes) for megabytes in sizes.box_megabytes]
+def _boxes(folder: Path, sizes: Sizes, _s3_uri: str | None) -> Iterator[Row]:
+    for megabytes in sizes.box_megabytes:
+        yield _measured("boxes", folder, megabytes)
 
 
-def _listing(_folder: Path, sizes: Sizes, s3_uri: str | None) -> list[Row]:
-    return [] if s3_uri is None else [_measured("listing", s3_uri, sizes.keys)]
-
-
-def _resume(folder: Path, sizes: Sizes, s3_uri: str | None) -> list[Row]:
-    rows = [{"where": "local folder"} | _measured("resume", folder, sizes.markers)]
+def _listing(_folder: Path, sizes: Sizes, s3_uri: str | None) -> Iterator[Row]:
     if s3_uri is not None:
-        rows.append({"where": "S3"} | _measured("resume", f"{s3_uri}/resumed-{sizes.markers}", sizes.markers))
-    return rows
+        yield _measured("listing", s3_uri, sizes.keys)
 
 
-def _label(folder: Path, sizes: Sizes, _s3_uri: str | None) -> list[Row]:
-    return [_labelled(folder / str(count), count, 2) for count in sizes.shards]
+def _resume(folder: Path, sizes: Sizes, s3_uri: str | None) -> Iterator[Row]:
+    yield {"where": "local folder"} | _measured("resume", folder, sizes.markers)
+    if s3_uri is not None:
+        yield {"where": "S3"} | _measured("resume", f"{s3_uri}/resumed-{sizes.markers}", sizes.markers)
 
 
-def _first(folder: Path, sizes: Sizes, _s3_uri: str | None) -> list[Row]:
-    return [_labelled(folder / "first", sizes.first_shards, VIDEOS_A_SHARD)]
+def _label(folder: Path, sizes: Sizes, _s3_uri: str | None) -> Iterator[Row]:
+    for count in sizes.shards:
+        yield _labelled(folder / str(count), count, 2)
 
 
-_PARTS: Final[dict[str, Callable[[Path, Sizes, str | None], list[Row]]]] = {
+def _first(folder: Path, sizes: Sizes, _s3_uri: str | None) -> Iterator[Row]:
+    yield _labelled(folder / "first", sizes.first_shards, VIDEOS_A_SHARD)
+
+
+_PARTS: Final[dict[str, Callable[[Path, Sizes, str | None], Iterator[Row]]]] = {
     "index": _index, "boxes": _boxes, "listing": _listing, "resume": _resume, "first": _first, "label": _label,
 }  # fmt: skip
 
@@ -225,23 +226,25 @@ def _index_section(rows: Sequence[Row]) -> list[str]:
         "| videos | shards | index, s | CPU s a million | grown, MiB | opened and ordered, s | grown, MiB"
         " | reading a shard, ms |", "|---|---|---|---|---|---|---|---|",
     ]  # fmt: skip
-    for made, opened in zip(rows[::2], rows[1::2], strict=True):
+    for row in rows:
+        made, opened = row["index"], row["open"]
         millions = made["videos"] / 1e6
         lines.append(_line(
             f"{made['videos']:,}", f"{made['shards']:,}", f"{made['seconds']:.0f}", f"{made['cpu_s'] / millions:.0f}",
             f"{made['grown_mib']:.1f}", f"{opened['seconds']:.2f}", f"{opened['grown_mib']:.1f}",
             f"{1000 * opened['seconds_a_shard']:.1f}",
         ))  # fmt: skip
-    if len(rows) >= 4:
-        grown = {name: _per_million(rows, offset) for name, offset in (("index", 0), ("driver", 1))}
+    if len(rows) > 1:
+        grown = {title: _per_million(rows, name) for title, name in (("index", "index"), ("driver", "open"))}
         met = all(value < MAX_DRIVER_MIB_A_MILLION for value in grown.values())
         said = ", ".join(f"{name} {value:.2f} MiB" for name, value in grown.items())
         lines += ["", f"From the smallest to the largest, a million videos more cost: {said}. Goal {_met(met)}."]
     return lines
 
 
-def _per_million(rows: Sequence[Row], offset: int) -> float:
-    first, last = rows[offset], rows[len(rows) - 2 + offset]
+def _per_million(rows: Sequence[Row], name: str) -> float:
+    """Growth of memory between the smallest and the largest, MiB a million videos."""
+    first, last = rows[0][name], rows[-1][name]
     return float(1e6 * (last["grown_mib"] - first["grown_mib"]) / (last["videos"] - first["videos"]))
 
 

@@ -6,7 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -200,15 +200,16 @@ def _drive(job: "LabelJob", cluster: ClusterConfig, request: LabelRequest) -> st
     Raises:
         InputError: so many videos are dead before the end that going on makes no sense.
     """
+    from hoiray.engine.native_noise import native_noise_hidden
     from hoiray.engine.progress import LabelProgress
-    from hoiray.stages.pending import pending_shards
+    from hoiray.stages.pending import pending_cost
 
-    pending = pending_shards(job.plan, job.store, job.predictions)
-    progress = LabelProgress(len(pending), sum(entry.cost_frames for entry in pending))
+    progress = LabelProgress(*pending_cost(job.plan, job.store, job.predictions))
     _say(f"{progress.num_shards} of {job.plan.head.num_shards} shards to do, {progress.cost_frames} frames or so")
     limit = cluster.retries.max_dead_fraction
     show = _bar if sys.stderr.isatty() else _log
-    with show(progress) as shown, closing(_events(job, cluster, request, progress)) as events:
+    hidden = native_noise_hidden() if request.uses_ray else nullcontext()
+    with hidden, show(progress) as shown, closing(_events(job, cluster, request, progress, shown)) as events:
         for event in events:
             progress.count(event)
             shown()
@@ -219,11 +220,15 @@ def _drive(job: "LabelJob", cluster: ClusterConfig, request: LabelRequest) -> st
 
 
 def _events(
-    job: "LabelJob", cluster: ClusterConfig, request: LabelRequest, progress: "LabelProgress"
+    job: "LabelJob",
+    cluster: ClusterConfig,
+    request: LabelRequest,
+    progress: "LabelProgress",
+    shown: Callable[[], None],
 ) -> "Generator[ShardResult | BucketResult | Tick, None, None]":
     if not request.uses_ray:
         with _terminated_like_interrupted():
-            yield from _events_here(job, cluster, request, progress)
+            yield from _events_here(job, cluster, request, progress, shown)
         return
     from hoiray.engine.fit import fit_cluster
     from hoiray.engine.label import label_on_ray
@@ -245,7 +250,11 @@ def _events(
 
 
 def _events_here(
-    job: "LabelJob", cluster: ClusterConfig, request: LabelRequest, progress: "LabelProgress"
+    job: "LabelJob",
+    cluster: ClusterConfig,
+    request: LabelRequest,
+    progress: "LabelProgress",
+    shown: Callable[[], None],
 ) -> "Generator[ShardResult | BucketResult | Tick, None, None]":
     from hoiray.engine.session import settle_threads
     from hoiray.engine.workers import decode_settings
@@ -259,8 +268,11 @@ def _events_here(
     frames = LocalFrames(replace(decode_settings(job, cluster), num_decoders=1))
     tools = Tools(predictor, frames, batch_size, cluster.retries.max_attempts_per_video)
 
+    progress.begin()
+
     def count(num_frames: int) -> None:
-        progress.num_frames += num_frames
+        progress.count_frames(num_frames)
+        shown()
 
     with closing(frames):
         yield from label_here(job, tools, count)

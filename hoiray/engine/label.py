@@ -4,9 +4,10 @@ Ray runs an idempotent function over pending shards; what is done exactly once i
 (:mod:`hoiray.stages.commit`). So actors may die and calls may be repeated as often as Ray likes.
 """
 
-from collections.abc import Generator, Sequence
+import math
+from collections.abc import Generator, Iterator
 from contextlib import closing, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
@@ -19,28 +20,41 @@ from hoiray.engine.watchdog import Stream
 from hoiray.engine.workers import Judge, Measure, Predict, Report, WorkerSettings
 from hoiray.stages.label_job import LabelJob
 from hoiray.stages.label_shard import BucketResult, ShardResult, judge_stored
-from hoiray.stages.pending import pending_buckets, pending_shards
-from hoiray.stages.plan import ShardEntry
+from hoiray.stages.pending import pending_buckets, pending_table
 
 if TYPE_CHECKING:
     from ray.data import ActorPoolStrategy, Dataset
 
 GIB: Final = 1 << 30
 
+SHARDS_A_LEG: Final = 256
+"""Shards of one execution of the plan, for each predictor there may be.
+
+Until an execution ends, Ray Data keeps about 13 KB a shard on the driver (reads to do, statistics of every block, what
+it needs to do a task again): 130 MB a million videos. So a long run is several executions, one after the other, and
+the driver's memory depends on the size of the cluster instead of the number of videos. Between two of them actors start
+anew, and the last shards are waited for: about one shard's time and a start in the time of 256 shards."""
+
 
 @dataclass(frozen=True)
 class Tick:
-    """Time has passed; how many frames the workers have predicted so far."""
+    """Time has passed.
+
+    Attributes:
+        num_frames: that the workers have predicted so far.
+        has_begun: a worker has begun with a shard; until then they start.
+    """
 
     num_frames: int
+    has_begun: bool = True
 
 
-def label_plan(job: LabelJob, pending: Sequence[ShardEntry], settings: WorkerSettings, *, judges: bool) -> "Dataset":
+def label_plan(job: LabelJob, pending: pa.Table, settings: WorkerSettings, *, judges: bool) -> "Dataset":
     """Build the whole plan: shards in, one small row for every finished shard out.
 
     Args:
         job: the labelling.
-        pending: shards to do, the most expensive first.
+        pending: shards to do, in their order; columns of ``shard_index``.
         settings: of the workers.
         judges: judge each shard in the same stream; False leaves it to :func:`hoiray.engine.judge.judge_plan`.
     """
@@ -48,12 +62,10 @@ def label_plan(job: LabelJob, pending: Sequence[ShardEntry], settings: WorkerSet
     from ray.data import range as ray_range
 
     pools = settings.cluster.pools
-    queue = pa.Table.from_pylist([asdict(entry) for entry in pending])
 
-    # 1. Shards. One row, one block a shard: its position in the queue, 8 bytes. The queue itself (about 200 bytes a
-    #    shard) lies in the object store once a node, so neither driver nor workers grow with the number of shards.
-    #    The most expensive come first, so that no long one is left for the end. CPU of a read: a moment.
-    shards = ray_range(len(pending), override_num_blocks=len(pending))
+    # 1. Shards. One row, one block a shard: its position in the queue, 8 bytes. The queue itself (about 120 bytes a
+    #    shard) lies in the object store once a node. CPU of a read: a moment.
+    shards = ray_range(pending.num_rows, override_num_blocks=pending.num_rows)
 
     # 2. Decode, predict, fuse. One shard in, one row out: its fused predictions, about 1 KB a hand. The only stage
     #    that sees pixels, and they stay in it: its decoders are child processes of the actor (decode.where: predictor),
@@ -61,7 +73,7 @@ def label_plan(job: LabelJob, pending: Sequence[ShardEntry], settings: WorkerSet
     #    in flight: the next shard waits at the actor when one ends; more would only be lost with it.
     predicted = shards.map_batches(
         Predict,
-        fn_constructor_args=(job, ray.put(queue), settings),
+        fn_constructor_args=(job, ray.put(pending), settings),
         batch_size=1,
         batch_format="pyarrow",
         compute=pool_of(pools.predict),
@@ -134,15 +146,23 @@ def label_on_ray(
     watch = _Watch(cluster)
     if not by_groupby:
         yield from watch.results(judge_plan(job, _unjudged(job), cluster, by_groupby=False))
-    pending = pending_shards(job.plan, job.store, job.predictions)
-    if pending:
-        settings = WorkerSettings(cluster, device, watch.tally)
-        yield from watch.results(label_plan(job, pending, settings, judges=not by_groupby))
+    settings = WorkerSettings(cluster, device, watch.tally)
+    for leg in legs(pending_table(job.plan, job.store, job.predictions), cluster.pools.predict.max):
+        yield from watch.results(label_plan(job, leg, settings, judges=not by_groupby))
     if by_groupby:
         yield from watch.results(judge_plan(job, _unjudged(job), cluster, by_groupby=True))
         # a bucket without rows is no group
         for bucket in pending_buckets(job.plan, job.store, job.predictions, job.labels):
             yield judge_stored(job, bucket)
+
+
+def legs(pending: pa.Table, num_predictors: int) -> Iterator[pa.Table]:
+    """Cut what is to be done into executions of equal length, each of at most `SHARDS_A_LEG` for every predictor."""
+    count = math.ceil(pending.num_rows / (SHARDS_A_LEG * num_predictors))
+    for index in range(count):
+        start, end = (pending.num_rows * it // count for it in (index, index + 1))
+        # a copy: a slice would carry the whole table to the workers
+        yield pending.take(pa.array(range(start, end)))
 
 
 def _unjudged(job: LabelJob) -> list[str]:
@@ -155,7 +175,7 @@ class _Watch:
     def __init__(self, cluster: ClusterConfig) -> None:
         self.tally: Any = open_tally()
         self._no_progress_s = cluster.retries.no_progress_s
-        self._num_frames = 0
+        self._num_frames, self._has_begun = 0, False
 
     def num_frames(self) -> int:
         """Return the frames counted so far; as many as last time where the tally does not answer."""
@@ -163,7 +183,8 @@ class _Watch:
         from ray.exceptions import RayError
 
         with suppress(RayError):  # after a restart it counts from zero: what was known stays
-            self._num_frames = max(self._num_frames, ray.get(self.tally.num_frames.remote(), timeout=5.0))
+            count, has_begun = ray.get(self.tally.state.remote(), timeout=5.0)
+            self._num_frames, self._has_begun = max(self._num_frames, count), self._has_begun or has_begun
         return self._num_frames
 
     def results(self, dataset: "Dataset | None") -> Generator[ShardResult | BucketResult | Tick, None, None]:
@@ -172,4 +193,4 @@ class _Watch:
         stream = Stream(dataset, no_progress_s=self._no_progress_s, num_frames=self.num_frames)
         with closing(stream.rows()) as rows:
             for row in rows:
-                yield Tick(self._num_frames) if row is None else unpack_result(row)
+                yield Tick(self._num_frames, self._has_begun) if row is None else unpack_result(row)

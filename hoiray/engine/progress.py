@@ -31,14 +31,27 @@ class LabelProgress:
     num_frames: int = 0
     cost_done: int = 0
     _begin_s: float = field(default=0.0, repr=False)
+    _has_begun: bool = field(default=False, repr=False)
 
     def __post_init__(self) -> None:
         """Start the clock."""
         self._begin_s = self.now_s()
 
+    def begin(self) -> None:
+        """Say that workers have started: the time until then tells nothing about their pace."""
+        if not self._has_begun:
+            self._begin_s, self._has_begun = self.now_s(), True
+
+    def count_frames(self, num_frames: int) -> None:
+        """Count frames that were predicted in this process."""
+        self.begin()
+        self.num_frames += num_frames
+
     def count(self, event: ShardResult | BucketResult | Tick) -> None:
         """Count what has come."""
         if isinstance(event, Tick):
+            if event.has_begun:
+                self.begin()
             self.num_frames = max(self.num_frames, event.num_frames)
             return
         judged = event if isinstance(event, BucketResult) else event.judged
@@ -57,7 +70,7 @@ class LabelProgress:
 
     @property
     def frames_per_s(self) -> float:
-        """Frames predicted a second since the start."""
+        """Frames predicted a second since the workers have started."""
         return self.num_frames / max(self.now_s() - self._begin_s, 1e-9)
 
     @property
@@ -70,6 +83,9 @@ class LabelProgress:
 
     def line(self) -> str:
         """Say it in one line."""
+        if self.num_shards and not (self._has_begun or self.num_done or self.num_judged):
+            waited = duration(self.now_s() - self._begin_s)
+            return f"0 of {self.num_shards} shards, workers are starting ({waited})"
         accepted = f", {self.num_accepted / self.num_judged:.0%} accepted" if self.num_judged else ""
         dead = f", {self.num_dead} videos given up" if self.num_dead else ""
         to_go = "" if self.eta_s is None or self.num_done == self.num_shards else f", {duration(self.eta_s)} to go"

@@ -14,6 +14,8 @@ GIB: Final = 1 << 30
 DEFAULT_OBJECT_STORE_GIB: Final = 0.5
 """Of a Ray started here where the cluster file says nothing: tables of a few shards pass through it, no pixels."""
 
+MAX_STARTS: Final = 3
+
 QUIET: Final[Mapping[str, str]] = {
     # a local Ray would otherwise write a token to the home folder, and later `ray start`s would want it
     "RAY_AUTH_MODE": "disabled",
@@ -90,16 +92,7 @@ def _start(address: str | None, head: Node) -> None:
     quiet["runtime_env"] = {"env_vars": environment}
     try:
         if address is None:
-            for name, value in QUIET.items():
-                os.environ.setdefault(name, value)
-            store_gib = head.object_store_gib or DEFAULT_OBJECT_STORE_GIB
-            ray.init(
-                address="local",
-                num_cpus=max(1, int(head.num_cpus)),
-                include_dashboard=False,
-                object_store_memory=int(store_gib * GIB),
-                **quiet,
-            )
+            _start_here(head, quiet)
         else:
             # a job may have been given the same variables; its process has them already, so they agree
             os.environ.setdefault("RAY_OVERRIDE_JOB_RUNTIME_ENV", "1")
@@ -110,6 +103,30 @@ def _start(address: str | None, head: Node) -> None:
         raise ConfigError(
             describe(what=where, expected="an answer", found=str(error), fix=f"{fix}, or pass --no-ray.")
         ) from error
+
+
+def _start_here(head: Node, quiet: dict[str, Any]) -> None:
+    """Start a Ray of its own; again where the machine was too busy for Ray's patience of 30 s."""
+    import ray
+
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
+    store_gib = head.object_store_gib or DEFAULT_OBJECT_STORE_GIB
+    for attempt in range(1, MAX_STARTS + 1):
+        try:
+            ray.init(
+                address="local",
+                num_cpus=max(1, int(head.num_cpus)),
+                include_dashboard=False,
+                object_store_memory=int(store_gib * GIB),
+                **quiet,
+            )
+        except Exception as error:
+            ray.shutdown()
+            if attempt == MAX_STARTS or "timed out during startup" not in str(error):
+                raise
+        else:
+            return
 
 
 def settle_threads() -> None:

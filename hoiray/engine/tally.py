@@ -12,15 +12,16 @@ class Tally:
 
     def __init__(self) -> None:
         """Begin with nothing."""
-        self._num_frames = 0
+        self._num_frames, self._has_begun = 0, False
 
     def add(self, num_frames: int) -> None:
-        """Count frames that were predicted."""
+        """Count frames that were predicted; none where a worker only says that it begins with a shard."""
         self._num_frames += num_frames
+        self._has_begun = True
 
-    def num_frames(self) -> int:
-        """Return how many there were."""
-        return self._num_frames
+    def state(self) -> tuple[int, bool]:
+        """Return how many frames there were, and whether any worker has begun with a shard."""
+        return self._num_frames, self._has_begun
 
 
 def open_tally() -> Any:  # noqa: ANN401 - a handle of Ray

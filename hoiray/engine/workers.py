@@ -87,6 +87,7 @@ class Predict:
         packed = []
         for position in batch["id"].to_pylist():
             entry = ShardEntry(**self._pending.slice(position, 1).to_pylist()[0])
+            self._teller.tell()
             packed.append(pack_predicted(predict_shard(self._job, entry, self._tools, self._teller)))
             self._teller.tell()
         return pa.concat_tables(packed)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from labelling import CLUSTER, Clip, clips, digests_of, markers_of, run_of, write_videos
 from labelling_predictor import BoxPredictor
@@ -17,7 +18,7 @@ from s3_server import S3Server
 from hoiray.config.dump import dump
 from hoiray.config.load import parse_cluster
 from hoiray.config.where import Node
-from hoiray.engine.label import Tick, label_on_ray
+from hoiray.engine.label import SHARDS_A_LEG, Tick, label_on_ray, legs
 from hoiray.engine.session import ray_session
 from hoiray.errors import InputError
 from hoiray.stages.frame_source import DecodeSettings, LocalFrames
@@ -87,9 +88,20 @@ def test_rows_of_ray_are_those_of_the_plain_composition(
     assert label(job) == []
 
 
-def test_decoders_of_their_own_and_rays_groupby_give_the_same_rows(
-    data: Path, tmp_path: Path, expected: Mapping[str, str]
+def test_executions_are_of_bounded_length_and_leave_nothing_out() -> None:
+    pending = pa.table({"shard_id": [f"{number:04d}" for number in range(1000)]})
+    for num_predictors, count in ((1, 4), (2, 2), (4, 1)):
+        found = list(legs(pending, num_predictors))
+        assert len(found) == count
+        assert max(leg.num_rows for leg in found) <= SHARDS_A_LEG * num_predictors
+        assert pa.concat_tables(found) == pending
+    assert list(legs(pending.slice(0, 0), 2)) == []
+
+
+def test_decoders_of_their_own_rays_groupby_and_several_executions_give_the_same_rows(
+    data: Path, tmp_path: Path, expected: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("hoiray.engine.label.SHARDS_A_LEG", 2)
     job = open_label_job(run_of(data, tmp_path, **SPLIT))
     results = label(job, "pools.decode.where=pool", "pools.predict.min=1", by_groupby=True)
     assert digests_of(job) == expected

@@ -23,6 +23,10 @@ def bucket(num_accepted: int) -> BucketResult:
 def test_one_line_says_how_far_it_is() -> None:
     clock = Clock()
     progress = LabelProgress(4, 1600, clock)
+    clock.now_s += 70.0
+    progress.count(Tick(0, has_begun=False))
+    assert progress.line() == "0 of 4 shards, workers are starting (70 s)"
+    progress.count(Tick(0))
     clock.now_s += 10.0
     assert progress.line() == "0 of 4 shards, 0.0 frames/s"
     progress.count(Tick(200))
@@ -35,6 +39,17 @@ def test_one_line_says_how_far_it_is() -> None:
     for name in "bcd":
         progress.count(shard(name))
     assert progress.line() == "4 of 4 shards, 25.0 frames/s, 50% accepted, 2 videos given up"
+
+
+def test_frames_of_this_process_are_counted_as_they_are_predicted() -> None:
+    clock = Clock()
+    progress = LabelProgress(1, 100, clock)
+    clock.now_s += 50.0
+    progress.begin()
+    for _ in range(20):
+        clock.now_s += 0.1
+        progress.count_frames(1)
+    assert progress.line() == "0 of 1 shards, 10.0 frames/s, 8 s to go"
 
 
 def test_a_run_whose_videos_die_wholesale_is_told_to_stop() -> None:

@@ -40,3 +40,30 @@ def test_variables_that_a_job_was_given_do_not_contradict_those_passed_on(monkey
     assert started["runtime_env"]["env_vars"]["AWS_REGION"] == "here"
     # Ray refuses one name in a job's environment and in a driver's, unless told so
     assert os.environ["RAY_OVERRIDE_JOB_RUNTIME_ENV"] == "1"
+
+
+def test_a_ray_that_did_not_come_up_in_time_is_started_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    starts: list[str] = []
+    errors = ["The current node timed out during startup.", "The current node timed out during startup.", "no memory"]
+
+    def busy(**options: object) -> None:
+        starts.append(str(options["address"]))
+        if len(starts) <= num_failures:
+            raise Exception(errors[len(starts) - 1])
+
+    monkeypatch.setattr(ray, "init", busy)
+    num_failures = 2
+    _start(None, Node(num_cpus=1, memory_gib=1))
+    assert len(starts) == 3
+    starts.clear()
+    num_failures = 3
+    with pytest.raises(ConfigError, match="found no memory"):
+        _start(None, Node(num_cpus=1, memory_gib=1))
+    errors, num_failures = ["no memory"], 1
+    starts.clear()
+    with pytest.raises(ConfigError, match="found no memory"):
+        _start(None, Node(num_cpus=1, memory_gib=1))
+    assert len(starts) == 1
