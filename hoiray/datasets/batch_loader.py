@@ -77,7 +77,7 @@ class BatchLoader:
 
     def _training_batch(self, draws: Draws) -> "Batch":
         samples = self.dataset.samples(draws.indices.tolist(), epochs=draws.epochs.tolist())
-        return collate(samples, pin_memory=self.pin_memory)
+        return collate(samples, pin_memory=self.pin_memory, tells_kinds=self.dataset.num_pseudo > 0)
 
     def _evaluation_batch(self, draws: Draws) -> "Batch":
         return collate(self.dataset.evaluation_samples(draws.indices.tolist()), pin_memory=self.pin_memory)

@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from hoiray.models.batch import Batch
 
 
-def collate(samples: Sequence[TrainingSample], *, pin_memory: bool = False) -> "Batch":
+def collate(samples: Sequence[TrainingSample], *, pin_memory: bool = False, tells_kinds: bool = False) -> "Batch":
     """Stack samples into a batch on the CPU.
 
     Args:
         samples: of one crop size; their arrays are copied.
+        tells_kinds: also say whose labels are a teacher's; the same for all batches of a training.
         pin_memory: put the tensors where a GPU can fetch them while the CPU goes on; needs one.
 
     Raises:
@@ -52,4 +53,5 @@ def collate(samples: Sequence[TrainingSample], *, pin_memory: bool = False) -> "
         ),
         weights=weights.pin_memory() if pin_memory else weights,
         sample_ids=tuple(sample.sample_id for sample in samples),
+        is_pseudo=stacked("is_pseudo") if tells_kinds else None,
     )

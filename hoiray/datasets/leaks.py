@@ -1,12 +1,14 @@
 """Do two sets share people, recordings, or frames that look the same? Asked before training and before evaluation."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hoiray.datasets.accepted_labels import AcceptedLabels
+from hoiray.datasets.iterate import spread_indices
 from hoiray.datasets.perceptual_hash import pairs_within, perceptual_hash
 from hoiray.datasets.sample import AnnotatedDataset, Sample
 from hoiray.errors import ContractError, InputError
@@ -91,33 +93,70 @@ def identify(dataset: AnnotatedDataset, samples: Iterable[Sample], *, name: str 
         name: for messages; default: the data set's name and split.
     """
     family = dataset.name.split("_")[0]
-    ids: list[str] = []
-    hashes: list[int] = []
     subjects, recordings = set(), set()
-    num_flat = num_unreadable = 0
-    for sample in samples:
-        recordings.add(f"{family}/{sample.recording_id}")
-        if sample.subject_id is not None:
-            subjects.add(f"{family}/{sample.subject_id}")
-        try:
-            value = perceptual_hash(dataset.image(sample))
-        except InputError:
-            num_unreadable += 1
-            continue
-        if value is None:
-            num_flat += 1
-            continue
-        ids.append(sample.sample_id)
-        hashes.append(value)
-    return SetIdentity(
-        name=name or f"{dataset.name}/{dataset.split}",
-        sample_ids=tuple(ids),
-        subjects=frozenset(subjects),
-        recordings=frozenset(recordings),
-        hashes=np.array(hashes, dtype=np.uint64),
-        num_flat=num_flat,
-        num_unreadable=num_unreadable,
-    )
+
+    def pictures() -> Iterator[tuple[str, NDArray[np.uint8] | InputError]]:
+        for sample in samples:
+            recordings.add(f"{family}/{sample.recording_id}")
+            if sample.subject_id is not None:
+                subjects.add(f"{family}/{sample.subject_id}")
+            try:
+                yield sample.sample_id, dataset.image(sample)
+            except InputError as error:
+                yield sample.sample_id, error
+
+    hashed = _hash_pictures(pictures())
+    name = name or f"{dataset.name}/{dataset.split}"
+    return hashed.identity(name, frozenset(subjects), frozenset(recordings))
+
+
+def identify_labels(labels: AcceptedLabels, num_frames: int, *, families: Iterable[str] = ()) -> SetIdentity:
+    """Collect what is known of the videos of labels: their names, and what some of their frames look like.
+
+    Nobody knows whose hands they show.
+
+    Args:
+        labels: as they are trained on.
+        num_frames: at most so many, spread over all, are decoded and hashed.
+        families: data sets a video of a plain folder might be of; its name counts as a recording's of each.
+    """
+    recordings = set()
+    for video in labels.videos.values():
+        stem = video.video_id.rpartition("/")[2].partition(".")[0]
+        owners = families if video.dataset is None else (video.dataset.split("_")[0],)
+        recordings |= {f"{owner}/{stem}" for owner in owners}
+    entries = spread_indices(len(labels), num_frames)
+    hashed = _hash_pictures((str(entry), image) for entry, image in labels.images(entries))
+    return hashed.identity(labels.name, frozenset(), frozenset(recordings))
+
+
+@dataclass
+class _Hashed:
+    """Hashes of pictures, and counts of those that have none."""
+
+    ids: list[str] = field(default_factory=list)
+    hashes: list[int] = field(default_factory=list)
+    num_flat: int = 0
+    num_unreadable: int = 0
+
+    def identity(self, name: str, subjects: frozenset[str], recordings: frozenset[str]) -> SetIdentity:
+        """Put names beside the hashes."""
+        hashes = np.array(self.hashes, dtype=np.uint64)
+        return SetIdentity(name, tuple(self.ids), subjects, recordings, hashes, self.num_flat, self.num_unreadable)
+
+
+def _hash_pictures(pictures: Iterable[tuple[str, NDArray[np.uint8] | InputError]]) -> _Hashed:
+    found = _Hashed()
+    for name, picture in pictures:
+        value = None if isinstance(picture, InputError) else perceptual_hash(picture)
+        if isinstance(picture, InputError):
+            found.num_unreadable += 1
+        elif value is None:
+            found.num_flat += 1
+        else:
+            found.ids.append(name)
+            found.hashes.append(value)
+    return found
 
 
 def check_leaks(first: SetIdentity, second: SetIdentity, *, max_distance: int = DEFAULT_MAX_DISTANCE) -> LeakReport:

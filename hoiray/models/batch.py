@@ -74,6 +74,8 @@ class Batch:
         inputs, hand, obj: see there.
         weights: (B,) float32, factor on each sample's losses; 1 for annotated samples.
         sample_ids: names of the samples, for messages and for saving an offending batch.
+        is_pseudo: (B,) bool, whose label is a teacher's; None where no sample of the training is, and nothing is told
+            of the kinds apart.
     """
 
     inputs: NetworkInput
@@ -81,6 +83,7 @@ class Batch:
     obj: ObjectTargets
     weights: Tensor
     sample_ids: tuple[str, ...]
+    is_pseudo: Tensor | None = None
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -94,6 +97,7 @@ class Batch:
             hand=_moved(self.hand, device),
             obj=_moved(self.obj, device),
             weights=self.weights.to(device, non_blocking=True),
+            is_pseudo=None if self.is_pseudo is None else self.is_pseudo.to(device, non_blocking=True),
         )
 
 

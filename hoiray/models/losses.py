@@ -4,7 +4,7 @@ As in the released code, terms are means over elements (the paper prints sums), 
 boxes. The paper's weights are the code's over 1000; those of its mesh losses are not printed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,6 +21,11 @@ from hoiray.models.network import HandObjectNetwork, NetworkOutput
 
 TOTAL: Final = "total"
 """Name of the weighted sum; all others are unweighted terms."""
+
+HAND_ANNOTATED: Final = "hand_annotated"
+HAND_PSEUDO: Final = "hand_pseudo"
+PSEUDO_SHARE: Final = "pseudo_share"
+"""Names of what is told of annotated samples and pseudo labels apart; nothing is minimised by them."""
 
 MIN_SPREAD: Final = 1e-9
 """Smallest sum of squares (m^2) of true joints about their middle for which a weak-perspective scale is solved."""
@@ -56,7 +61,8 @@ def compute_losses(output: NetworkOutput, batch: Batch, config: LossConfig, hand
         hand: the network's hand model, for the joints and vertices of the true parameters.
 
     Returns:
-        Unweighted terms by name, scalars, and :data:`TOTAL`, their weighted sum.
+        Unweighted terms by name, scalars, and :data:`TOTAL`, their weighted sum. Where the batch tells kinds apart,
+        also the parts of :func:`_hand_by_kind`.
 
     Raises:
         ContractError: the vertices have a weight, but the output has none; likewise the depths.
@@ -69,7 +75,31 @@ def compute_losses(output: NetworkOutput, batch: Batch, config: LossConfig, hand
             for name, values in terms.items()
         }
         total = torch.stack([getattr(config.weights, name) * mean for name, mean in means.items()]).sum()
-    return {TOTAL: total, **means}
+        kinds = {} if batch.is_pseudo is None else _hand_by_kind(terms, known, batch.is_pseudo, config)
+    return {TOTAL: total, **means, **kinds}
+
+
+@torch.no_grad()
+def _hand_by_kind(
+    terms: Mapping[str, Tensor], known: Mapping[str, Tensor], is_pseudo: Tensor, config: LossConfig
+) -> dict[str, Tensor]:
+    """Return the hand's weighted losses of annotated samples and of pseudo labels, each over the size of the batch.
+
+    Over the share of the kind, :data:`PSEUDO_SHARE`, they are means; a batch of one kind has a mean of that one only.
+    The samples' own weights are left out, so that the two can be compared.
+    """
+    hand = torch.zeros(len(is_pseudo), device=is_pseudo.device)
+    for name, values in terms.items():
+        knows = known.get(_KNOWN_BY.get(name, ""))
+        if not name.startswith("object_"):
+            kept = values if knows is None else torch.where(knows, values, torch.zeros_like(values))
+            hand += getattr(config.weights, name) * kept
+    pseudo = is_pseudo.to(hand.dtype)
+    return {
+        HAND_ANNOTATED: (hand * (1.0 - pseudo)).mean(),
+        HAND_PSEUDO: (hand * pseudo).mean(),
+        PSEUDO_SHARE: pseudo.mean(),
+    }
 
 
 _KNOWN_BY: Final = {

@@ -1,22 +1,26 @@
 """Which samples a network is trained on, and which are held out: decided once, before any worker starts."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from hoiray.config.what import AnnotatedSet, Training, TrainRun
+from hoiray.config.where import TrainWorkers
 from hoiray.datasets.iterate import iterate, spread_indices
 from hoiray.datasets.label_run import LabelRun
-from hoiray.datasets.leaks import check_leaks, identify, refuse_leaks
+from hoiray.datasets.leaks import check_leaks, identify, identify_labels, refuse_leaks
 from hoiray.datasets.open import open_dataset
 from hoiray.datasets.sample import AnnotatedDataset, Sample
 from hoiray.datasets.splits import SampleKey, split_samples
 from hoiray.errors import ConfigError, describe
 from hoiray.hand.load import HandArrays
-from hoiray.training.label_plan import LabelPlan, plan_labels
+from hoiray.training.label_plan import LabelPlan, open_labels, plan_labels
 
 MAX_COMPARED_FRAMES: Final = 400
 """Frames of each side that are compared by what they look like; people and recordings are compared for all."""
+
+MAX_COMPARED_LABELS: Final = 64
+"""Frames of labelled videos that are compared by what they look like: each has to be decoded."""
 
 FORMATS: Final[Mapping[str, str]] = {"ho3d_v2": "ho3d", "ho3d_v3": "ho3d"}
 """Names of formats in a configuration that the opening of data sets knows by another name."""
@@ -90,17 +94,17 @@ def plan_training(run: TrainRun, hand: HandArrays, labels: LabelRun | None = Non
     Raises:
         ConfigError, ContractError: see :func:`plan_data` and :func:`hoiray.training.label_plan.plan_labels`.
     """
-    chosen = plan_labels(run, labels, hand)
-    return replace(plan_data(run.training, hand, seed=run.seed), labels=chosen)
+    return plan_data(run.training, hand, seed=run.seed, labels=plan_labels(run, labels, hand))
 
 
-def plan_data(training: Training, hand: HandArrays, *, seed: int) -> DataPlan:
+def plan_data(training: Training, hand: HandArrays, *, seed: int, labels: LabelPlan | None = None) -> DataPlan:
     """Hold annotated samples out such that nobody and nothing is on both sides, over all sets together.
 
     Args:
         training: sets, and the fraction to hold out.
         hand: the model the labels were made with.
         seed: of the deal.
+        labels: what is trained on beside.
 
     Raises:
         ConfigError: there are too few people or recordings to hold any out.
@@ -112,7 +116,7 @@ def plan_data(training: Training, hand: HandArrays, *, seed: int) -> DataPlan:
     fraction = training.validation_fraction
     if not fraction:
         everything = _dealt(configured, places, range(len(places)), ())
-        return DataPlan(everything, {}, is_by_subject=False)
+        return DataPlan(everything, {}, is_by_subject=False, labels=labels)
     wished = {"train": 1.0 - fraction, "validation": fraction}
     try:
         split = split_samples(keys, wished, seed=seed, keep_subjects_together=True)
@@ -120,10 +124,12 @@ def plan_data(training: Training, hand: HandArrays, *, seed: int) -> DataPlan:
         fix = "Add data, or set training.validation_fraction to 0 and score by hoiray evaluate."
         raise ConfigError(f"{error} {fix}") from error
     sets = _dealt(configured, places, split.indices["train"], split.indices["validation"])
-    plan = DataPlan(sets, dict(split.num_groups), is_by_subject=all(key.subject_id is not None for key in keys))
     for dataset, planned in zip(datasets, sets, strict=True):
         _refuse_shared(dataset, planned)
-    return plan
+    if labels is not None:
+        _refuse_shared_with_labels(datasets, sets, labels, hand)
+    is_by_subject = all(key.subject_id is not None for key in keys)
+    return DataPlan(sets, dict(split.num_groups), is_by_subject, labels)
 
 
 def _keys_of(datasets: Sequence[AnnotatedDataset]) -> tuple[list[tuple[int, int]], list[SampleKey]]:
@@ -166,6 +172,22 @@ def _refuse_shared(dataset: AnnotatedDataset, planned: PlannedSet) -> None:
         for part, indices in (("training", planned.train), ("validation", planned.validation))
     ]
     refuse_leaks(check_leaks(*sides))
+
+
+def _refuse_shared_with_labels(
+    datasets: Sequence[AnnotatedDataset], sets: Sequence[PlannedSet], labels: LabelPlan, hand: HandArrays
+) -> None:
+    """Refuse labels of videos that are held out: recordings of their name, or frames that look the same.
+
+    Raises:
+        ContractError: with what they share.
+    """
+    families = {dataset.name.split("_")[0] for dataset in datasets}
+    trained_on = identify_labels(open_labels(labels, hand, TrainWorkers()), MAX_COMPARED_LABELS, families=families)
+    for dataset, planned in zip(datasets, sets, strict=True):
+        if planned.validation:
+            samples = _spread_samples(dataset, planned.validation)
+            refuse_leaks(check_leaks(trained_on, identify(dataset, samples, name=f"{dataset.name} (validation)")))
 
 
 def _spread_samples(dataset: AnnotatedDataset, indices: Sequence[int]) -> Iterator[Sample]:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from hoiray.errors import ContractError
 from hoiray.models.batch import Batch
+from hoiray.models.losses import HAND_ANNOTATED, HAND_PSEUDO, PSEUDO_SHARE
 from hoiray.training.precision import Precision
 from hoiray.training.state import TrainState
 from hoiray.training.world import World
@@ -35,11 +36,25 @@ class StepOutcome:
     grad_norm: float | None
 
     def values(self) -> dict[str, float]:
-        """Losses and gradient norm for a meter."""
-        return self.losses if self.grad_norm is None else {**self.losses, GRAD_NORM: self.grad_norm}
+        """Losses and gradient norm for a meter; of kinds of labels, the means of those that the step had."""
+        losses = by_kind(self.losses)
+        return losses if self.grad_norm is None else {**losses, GRAD_NORM: self.grad_norm}
 
 
 GRAD_NORM: Final = "grad_norm"
+
+
+def by_kind(losses: Mapping[str, float]) -> dict[str, float]:
+    """Turn parts of annotated samples and pseudo labels into means over each; a kind without a sample is left out."""
+    known = dict(losses)
+    if PSEUDO_SHARE not in known:
+        return known
+    share = known.pop(PSEUDO_SHARE)
+    for name, part in ((HAND_ANNOTATED, 1.0 - share), (HAND_PSEUDO, share)):
+        value = known.pop(name)
+        if part > 0.0:
+            known[name] = value / part
+    return known
 
 
 class NotFiniteError(ContractError):
