@@ -24,6 +24,10 @@ from hoiray.synthetic.encode import H264_MP4, encode_video
 
 NUM_CLIPS: Final = 8
 NUM_FRAMES: Final = 4
+"""Of a video of a run whose memory is watched: as few as make up a video."""
+
+FRAMES_A_CLIP: Final = 40
+"""Of a video as long as those of Something-Something: a hundred of them are a shard as it is by default."""
 SIZE_WH: Final = (64, 48)
 NAMES_A_FOLDER: Final = 1000
 SAMPLE_S: Final = 2.0
@@ -86,20 +90,20 @@ class Watched:
     wall_s: float = 0.0
 
 
-def make_videos(folder: Path, num_shards: int, videos_a_shard: int) -> None:
+def make_videos(folder: Path, num_shards: int, videos_a_shard: int, num_frames: int = NUM_FRAMES) -> None:
     """Write the clips, name them again and again by hard links, and write a box for each frame."""
-    clips = [_clip(folder, number) for number in range(NUM_CLIPS)]
+    clips = [_clip(folder, number, num_frames) for number in range(NUM_CLIPS)]
     names = [f"{index // NAMES_A_FOLDER:04d}/{index:08d}.mp4" for index in range(num_shards * videos_a_shard)]
     for index, name in enumerate(names):
         path = folder / "videos" / name
         if index % NAMES_A_FOLDER == 0:
             path.parent.mkdir(parents=True)
         os.link(clips[index % NUM_CLIPS], path)
-    count = len(names) * NUM_FRAMES
+    count = len(names) * num_frames
     corners = np.tile(np.array([6.0, 5.0, 34.0, 40.0], dtype=np.float32), count)
     values = {
-        "video_id": pa.array(np.repeat(np.array(names), NUM_FRAMES)),
-        "frame_index": pa.array(np.tile(np.arange(NUM_FRAMES), len(names)), pa.int32()),
+        "video_id": pa.array(np.repeat(np.array(names), num_frames)),
+        "frame_index": pa.array(np.tile(np.arange(num_frames), len(names)), pa.int32()),
         "kind": pa.repeat(pa.scalar("hand"), count), "box_index": pa.repeat(pa.scalar(0, pa.int16()), count),
         "bbox_xyxy": pa.FixedSizeListArray.from_arrays(pa.array(corners), type=BOXES["bbox_xyxy"].arrow_type),
         "is_right": pa.repeat(pa.scalar(True), count),
@@ -107,16 +111,16 @@ def make_videos(folder: Path, num_shards: int, videos_a_shard: int) -> None:
     schema = BOXES.to_arrow()
     arrays = [values.get(it.name, pa.nulls(count, it.type)).cast(it.type) for it in schema]
     (folder / "boxes.parquet").write_bytes(parquet_bytes(pa.Table.from_arrays(arrays, schema=schema)))
-    (folder / "run.yaml").write_text(RUN.format(folder=folder, target_frames=NUM_FRAMES * videos_a_shard))
+    (folder / "run.yaml").write_text(RUN.format(folder=folder, target_frames=num_frames * videos_a_shard))
     (folder / "cluster.yaml").write_text(CLUSTER)
 
 
-def _clip(folder: Path, number: int) -> Path:
+def _clip(folder: Path, number: int, num_frames: int) -> Path:
     width, height = SIZE_WH
-    base = np.random.default_rng(number).integers(60, 200, (height, width + NUM_FRAMES, 3), dtype=np.uint8)
+    base = np.random.default_rng(number).integers(60, 200, (height, width + num_frames, 3), dtype=np.uint8)
     path = folder / f"clip-{number}.mp4"
     path.write_bytes(
-        encode_video((base[:, it : it + width] for it in range(NUM_FRAMES)), H264_MP4, fps=12, size_wh=SIZE_WH)
+        encode_video((base[:, it : it + width] for it in range(num_frames)), H264_MP4, fps=12, size_wh=SIZE_WH)
     )
     return path
 
