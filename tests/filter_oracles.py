@@ -337,11 +337,11 @@ def _add_shape_reasons(
         return
     for track in {one.track for one in found}:
         members = [row for row, one in enumerate(found) if one.track == track]
-        deviations, sigma, _ = shape([rows[row]["betas"] for row in members], [not reasons[row] for row in members])
+        deviations, sigma, size = shape([rows[row]["betas"] for row in members], [not reasons[row] for row in members])
         for row, deviation in zip(members, deviations, strict=True):
             if deviation == "non_finite":
                 reasons[row].add("not_measured")
-            elif isinstance(deviation, str) or isinstance(sigma, str):
+            elif isinstance(deviation, str) or isinstance(sigma, str) or size <= 1 + limit * limit:
                 continue
             elif deviation * sigma > limit * sigma + 1e-6:
                 reasons[row].add("shape_deviation")

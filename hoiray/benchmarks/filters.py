@@ -116,7 +116,8 @@ def run_filters(rows: Rows) -> NDArray[np.bool_]:
     measured |= by_name(temporal.MEASURED_HERE, measure_motion(rows, tracks))
     reasons = judge_early(rows, tracks, measured)
     shapes = measure_shapes(rows, tracks, passes(reasons))
-    judge_shape(measured | by_name(shape.MEASURED_HERE, shapes), shapes.reasons[:, 0], RULES, reasons)
+    by_track = measured | by_name(shape.MEASURED_HERE, shapes)
+    judge_shape(by_track, shapes.reasons[:, 0], shapes.set_size, RULES, reasons)
     return passes(reasons)
 
 

@@ -111,18 +111,25 @@ def judge_pairs(measured: Measured, pairs: Pairs, tracks: Tracks, rules: Rules, 
         reasons[:, _NOT_MEASURED] |= is_paired & np.isnan(values)
 
 
-def judge_shape(measured: Measured, unmeasured: CodeArray, rules: Rules, reasons: BoolArray) -> None:
+def judge_shape(
+    measured: Measured,
+    unmeasured: CodeArray,
+    set_size: npt.NDArray[np.integer],
+    rules: Rules,
+    reasons: BoolArray,
+) -> None:
     """Add the reasons that the track's shape gives.
 
     Args:
         measured: with ``shape_deviation_sigma`` and ``shape_sigma``.
         unmeasured: (N,) why a row has no deviation.
+        set_size: (N,) confident frames of the row's track.
         rules: the limits.
         reasons: those of the earlier families.
     """
     for limit in rules.of("shape"):
         deviation = measured[limit.measurement]
-        is_off = deviates(deviation, measured["shape_sigma"], float(np.float32(limit.value)))
+        is_off = deviates(deviation, measured["shape_sigma"], set_size, float(np.float32(limit.value)))
         reasons[:, REASON_INDEX[limit.filter.reason]] |= is_off
         reasons[:, _NOT_MEASURED] |= np.isnan(deviation) & (unmeasured != NOT_ATTEMPTED)
 

@@ -71,7 +71,7 @@ def judge(table: pa.Table, rules: Rules, judge_id: str) -> pa.Table:
     frame_index = unpack_column(groups.table, LABELS["frame_index"])
     judge_pairs(values, choose_pairs(tracks, frame_index, rules), tracks, rules, reasons)
     set_size = _measure_shape(groups, tracks, passes(reasons), values, codes)
-    judge_shape(values, codes["shape_deviation_sigma"], rules, reasons)
+    judge_shape(values, codes["shape_deviation_sigma"], set_size, rules, reasons)
     measured = _Measured(values, codes, set_size)
     labels = _pack(groups, tracks, measured, reasons, judge_id)
     scores = rules.confidence

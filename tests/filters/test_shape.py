@@ -69,14 +69,14 @@ def test_tracks_do_not_share_their_shapes() -> None:
 def test_one_frame_deviates_from_itself_by_nothing() -> None:
     shape = of_one_track(on_a_line(1.7))
     assert (answer(shape, 0, 0), answer(shape, 0, 1)) == (0.0, 0.0)
-    assert not deviates(*shape.values.T, limit_sigma=2.0)[0]
+    assert not deviates(*shape.values.T, shape.set_size, limit_sigma=2.0)[0]
 
 
 def test_equal_shapes_do_not_deviate_and_others_have_no_measure_among_them() -> None:
     betas = np.tile(np.random.default_rng(0).normal(size=10).astype(np.float32), (9, 1))
     betas[8] += 1
     shape = of_one_track(betas, np.arange(9) < 8)
-    assert not deviates(*shape.values[:8].T, limit_sigma=0.0).any()
+    assert not deviates(*shape.values[:8].T, shape.set_size[:8], limit_sigma=0.0).any()
     assert (shape.values[:8, 1] < 1e-15).all()
     alone = of_one_track(on_a_line(1, 5), np.array([True, False]))
     assert (answer(alone, 1, 0), answer(alone, 1, 1)) == ("not_attempted", 0.0)
@@ -111,21 +111,30 @@ def test_a_shape_that_is_not_finite_is_left_out_of_the_set() -> None:
 def test_five_frames_or_fewer_are_never_dropped(places: list[float]) -> None:
     """Samuelson: no member is further than sqrt(n - 1) sigma from the mean."""
     shape = of_one_track(on_a_line(*places).astype(np.float32))
-    assert not deviates(*shape.values.astype(np.float32).T, limit_sigma=2.0).any()
+    assert not deviates(*shape.values.astype(np.float32).T, shape.set_size, limit_sigma=2.0).any()
 
 
 def test_the_bound_is_reached_by_one_frame_against_equal_others() -> None:
     for count in (2, 5, 6, 17):
         shape = of_one_track(on_a_line(*[0.0] * (count - 1), 1.0))
         assert answer(shape, count - 1, 0) == pytest.approx(math.sqrt(count - 1))
-        is_dropped = deviates(*shape.values.astype(np.float32).T, limit_sigma=2.0)
+        is_dropped = deviates(*shape.values.astype(np.float32).T, shape.set_size, limit_sigma=2.0)
         assert is_dropped.tolist() == [False] * (count - 1) + [count > 5]
 
 
 def test_a_deviation_at_the_limit_passes_and_rounding_beyond_it_too() -> None:
     deviation = 2.0 + np.array([0.0, 0.5 * SHAPE_EPS, 1.5 * SHAPE_EPS, 1.0, 1.0, np.nan])
     sigma = np.array([1.0, 1.0, 1.0, 1e-8, SHAPE_EPS, np.nan])  # the fifth is beyond by exactly the rounding
-    assert deviates(deviation, sigma, 2.0).tolist() == [False, False, True, False, False, False]
+    assert deviates(deviation, sigma, np.full(6, 9), 2.0).tolist() == [False, False, True, False, False, False]
+
+
+def test_a_set_that_could_not_refuse_one_of_its_own_judges_nobody_else() -> None:
+    for limit, fewest in ((2.0, 6), (1.5, 4), (1.0, 3)):
+        for count in range(1, 9):
+            shape = of_one_track(on_a_line(*np.linspace(0, 1, count), 50.0), np.arange(count + 1) < count)
+            assert shape.set_size[-1] == count
+            is_dropped = deviates(*shape.values.T, shape.set_size, limit_sigma=limit)
+            assert is_dropped[-1] == (count >= fewest), (limit, count)
 
 
 def test_a_track_measures_the_same_wherever_it_lies() -> None:

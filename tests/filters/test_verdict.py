@@ -71,7 +71,7 @@ def test_a_row_lists_every_limit_that_it_fails() -> None:
 def test_a_measurement_without_a_limit_refuses_nothing() -> None:
     reasons = no_reasons(1)
     judge_spatial({}, Rules(()), reasons)
-    judge_shape({}, np.zeros(1, np.uint8), Rules(()), reasons)
+    judge_shape({}, np.zeros(1, np.uint8), np.ones(1, np.int32), Rules(()), reasons)
     tracks, frames = chain([0])
     judge_pairs({}, choose_pairs(tracks, frames, Rules(())), tracks, Rules(()), reasons)
     assert words(reasons) == [[]]
@@ -158,13 +158,14 @@ def test_a_duplicate_is_refused_as_such_and_not_for_its_lack_of_motion() -> None
 
 
 def test_shape_is_judged_where_there_is_a_set() -> None:
-    rules, reasons = Rules((Limit("shape_deviation_sigma", 2.0, "max"),)), no_reasons(5)
+    rules, reasons = Rules((Limit("shape_deviation_sigma", 2.0, "max"),)), no_reasons(6)
     measured = {
-        "shape_deviation_sigma": np.float32([2.0, 2.1, np.nan, np.nan, 2.1]),
-        "shape_sigma": np.float32([1.0, 1.0, np.nan, np.nan, 1e-7]),
+        "shape_deviation_sigma": np.float32([2.0, 2.1, np.nan, np.nan, 2.1, 2.1]),
+        "shape_sigma": np.float32([1.0, 1.0, np.nan, np.nan, 1e-7, 1.0]),
     }
-    judge_shape(measured, np.array([0, 0, NOT_ATTEMPTED, NON_FINITE, 0], np.uint8), rules, reasons)
-    assert words(reasons) == [[], ["shape_deviation"], [], ["not_measured"], []]
+    unmeasured, size = np.array([0, 0, NOT_ATTEMPTED, NON_FINITE, 0, 0], np.uint8), np.array([6, 6, 0, 6, 6, 5])
+    judge_shape(measured, unmeasured, size, rules, reasons)
+    assert words(reasons) == [[], ["shape_deviation"], [], ["not_measured"], [], []]
 
 
 def test_confidence_is_refused_below_its_limit_and_where_it_is_unknown() -> None:
