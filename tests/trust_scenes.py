@@ -1,13 +1,15 @@
 """Predictions whose errors are known: the spread tells of them, some videos are wrong throughout."""
 
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pyarrow as pa
 from filter_scenes import predictions
-from valid_tables import replaced
+from valid_tables import replaced, table_of
 
+from hoiray.datasets.formats.truth import hands_key
 from hoiray.evaluation.label_truth import TrueHands
+from hoiray.io.parquet import parquet_bytes
 from hoiray.schema.calibration import (
     Calibration,
     CalibrationData,
@@ -16,7 +18,8 @@ from hoiray.schema.calibration import (
     ConfidenceModel,
 )
 from hoiray.schema.columns import pack_column, unpack_column
-from hoiray.schema.tables import LABELS
+from hoiray.schema.conform import conform
+from hoiray.schema.tables import LABELS, TRUTH_HANDS
 
 
 def planted(
@@ -80,3 +83,26 @@ def calibration(model: ConfidenceModel, min_confidence: float = 0.5) -> Calibrat
         confidence=model,
         ranges=(),
     )  # fmt: skip
+
+
+def write_truth(root: Path, truth: TrueHands) -> None:
+    """Write true hands as a set's own table of truth; what is not compared holds something valid and dull."""
+    places = {row: place for place, rows in truth.rows.items() for row in rows}
+    count = len(places)
+    table = table_of(TRUTH_HANDS, count)
+    columns = {
+        "video_id": pa.array([places[row][0] for row in range(count)]),
+        "recording_id": pa.array([places[row][0] for row in range(count)]),
+        "frame_index": pa.array([places[row][1] for row in range(count)], pa.int32()),
+        "subject_id": pa.array([truth.subjects[places[row][0]] for row in range(count)]),
+        "is_right": pa.array(truth.is_right),
+    }
+    arrays = {"bbox_xyxy": truth.bbox_xyxy, "joints_3d": truth.joints_3d_m, "joints_2d": truth.joints_2d_px,
+              "visible_fraction": truth.visible_fraction}  # fmt: skip
+    for name, values in arrays.items():
+        columns[name] = pack_column(TRUTH_HANDS[name], values.astype(np.float32))
+    for name, column in columns.items():
+        table = replaced(table, name, column)
+    target = root / hands_key("all")
+    target.parent.mkdir(parents=True)
+    target.write_bytes(parquet_bytes(conform(table, TRUTH_HANDS)))

@@ -16,7 +16,9 @@ from hoiray.errors import ConfigError, describe
 from hoiray.io.store import Store
 from hoiray.schema.vocabularies import REJECT_REASONS
 from hoiray.stages.judge import reason_counts
+from hoiray.stages.limits import CALIBRATION_SUFFIX, read_calibration
 from hoiray.stages.rejudge import Judgement, Part, list_parts, rejudge, write_labels
+from hoiray.trust.drift import DriftWatch
 
 _ANY_RUN = "output_uri: '-'\nvideos: {uri: '-'}\nhand: {flat_hand_mean: true}\nteacher: {predictor: none}\n"
 """The least run file: limits are read by the same rules as in one, wherever they are said."""
@@ -34,7 +36,7 @@ def judge_stored(
 
     Args:
         sources: runs, folders or Parquet files of predictions or labels.
-        limits: ``paper``, a calibrated limits file (.parquet), or a run file (.yaml) whose limits are taken.
+        limits: ``paper``, a calibrated limits file (.json, .parquet), or a run file (.yaml) whose limits are taken.
         overrides: ``limits.KEY=VALUE``.
         out: folder for the labels, without labels in it.
         predict_id: which predictions of a run.
@@ -50,8 +52,22 @@ def judge_stored(
         fix = "Choose another folder: two verdicts in one would be read as one."
         raise ConfigError(describe(what=f"--out {out}", expected="a folder without labels", found="labels", fix=fix))
     parts = [part for source in sources for part in list_parts(source, predict_id)]
-    _print_summary(*_judge_all(parts, judgement, target), out)
+    watch = watch_of(judgement.limits)
+    _print_summary(*_judge_all(parts, judgement, target, watch), out)
+    for warning in [] if watch is None else watch.warnings():
+        typer.echo(f"warning: {warning}", err=True)
     return 0
+
+
+def watch_of(limits: PaperLimits | CalibratedLimits) -> DriftWatch | None:
+    """Return what compares labels with the calibration they are judged by; None where they are judged by none.
+
+    Raises:
+        InputError, ContractError: its file cannot be read.
+    """
+    if isinstance(limits, PaperLimits) or not limits.uri.endswith(CALIBRATION_SUFFIX):
+        return None
+    return DriftWatch(read_calibration(limits.uri))
 
 
 def read_limits(limits: str, overrides: Sequence[str]) -> PaperLimits | CalibratedLimits:
@@ -67,18 +83,22 @@ def read_limits(limits: str, overrides: Sequence[str]) -> PaperLimits | Calibrat
     suffix = Path(limits).suffix
     if suffix in (".yaml", ".yml"):
         return load_run(limits, overrides).limits
-    if suffix == ".parquet":
+    if suffix in (".parquet", CALIBRATION_SUFFIX):
         return parse_run(f"{_ANY_RUN}limits: {{preset: calibrated, uri: {json.dumps(limits)}}}\n", overrides).limits
     if limits != "paper":
-        expected, fix = "paper, a limits file (.parquet) or a run file (.yaml)", "Correct it."
+        expected, fix = "paper, a limits file (.json, .parquet) or a run file (.yaml)", "Correct it."
         raise ConfigError(describe(what="--limits", expected=expected, found=limits, fix=fix))
     return parse_run(f"{_ANY_RUN}limits: {{preset: paper}}\n", overrides, source="--limits paper").limits
 
 
-def _judge_all(parts: list[Part], judgement: Judgement, target: Store) -> tuple[Counter[str], int, int, float]:
+def _judge_all(
+    parts: list[Part], judgement: Judgement, target: Store, watch: DriftWatch | None
+) -> tuple[Counter[str], int, int, float]:
     counts, num_rows, num_accepted, start_s = Counter[str](), 0, 0, time.perf_counter()
     for index, labels in rejudge(parts, judgement):
         write_labels(target, index, labels)
+        if watch is not None:
+            watch.add(labels)
         counts.update(reason_counts(labels))
         num_rows += labels.num_rows
         num_accepted += int(labels["accepted"].to_numpy().sum())

@@ -437,7 +437,7 @@ def judge_command(
     ],
     out: Annotated[str, typer.Option(help="Folder for the labels; local or s3://.")],
     limits: Annotated[
-        str, typer.Option(help="paper, a calibrated limits file (.parquet), or a run file (.yaml) that holds limits.")
+        str, typer.Option(help="paper, a calibrated limits file (.json, .parquet), or a run file (.yaml) with limits.")
     ] = "paper",
     overrides: Annotated[
         list[str] | None,
@@ -450,6 +450,38 @@ def judge_command(
 
     status = judge_stored(sources, limits=limits, overrides=overrides or [], out=out, predict_id=predict_id)
     raise typer.Exit(status)
+
+
+@app.command("calibrate")
+def calibrate_command(
+    labels: Annotated[list[str], typer.Option(help="Run, folder or Parquet file with labels; may be repeated.")],
+    truth: Annotated[list[str], typer.Option(help="Root of the set with their truth; as often as --labels.")],
+    max_error: Annotated[str, typer.Option(help="A label is good up to this error, such as 10mm.")],
+    out: Annotated[str, typer.Option(help="Limits file to write (.json), local or s3://.")],
+    precision: Annotated[float, typer.Option(help="Least share of good labels among the accepted.")] = 0.9,
+    delta: Annotated[float, typer.Option(help="Probability that this promise is broken.")] = 0.05,
+    unit: Annotated[str, typer.Option(help="What was drawn independently: video or subject.")] = "video",
+    metric: Annotated[str, typer.Option(help="pa_mpjpe_mm, mpjpe_mm or joints_2d_box.")] = "pa_mpjpe_mm",
+    report: Annotated[Path | None, typer.Option(help="Folder for the tables; default: they are only shown.")] = None,
+    predict_id: Annotated[str | None, typer.Option(help="Which predictions of a run; default: the only ones.")] = None,
+) -> None:
+    """Fit confidence to labels with truth, and prove a limit on it: so many of the accepted are good, so surely."""
+    from hoiray.cli.calibrate import CalibrationRequest, calibrate
+
+    calibrate(
+        CalibrationRequest(
+            labels=tuple(labels),
+            truth=tuple(truth),
+            max_error=max_error,
+            precision=precision,
+            delta=delta,
+            unit=unit,
+            metric=metric,
+            out=out,
+            report=report,
+            predict_id=predict_id,
+        )
+    )
 
 
 @dead_app.command("list")

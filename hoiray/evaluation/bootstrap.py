@@ -175,6 +175,28 @@ class GroupBootstrap:
         own = statistic(np.ones((1, len(index))))
         return self._interval(np.concatenate(parts), float(own[0]), len(set(index[is_measured].tolist())))
 
+    def difference_of_means(self, first: npt.NDArray[np.floating], second: npt.NDArray[np.floating]) -> Interval:
+        """Bound mean(first) - mean(second), each over the samples it has a value of: two parts of the same set.
+
+        No interval where either part lies in fewer than two groups; a resample without one of the parts is left out.
+        """
+        sums_a, counts_a = self._sums_and_counts(self._require(first))
+        sums_b, counts_b = self._sums_and_counts(self._require(second))
+        resampled = self._ratio(sums_a, counts_a) - self._ratio(sums_b, counts_b)
+        value = _ratio(sums_a.sum(), counts_a.sum()) - _ratio(sums_b.sum(), counts_b.sum())
+        return self._interval(resampled, value, min(int((counts > 0).sum()) for counts in (counts_a, counts_b)))
+
+    def of_weights(self, statistic: Callable[[Floats], float], num_resamples: int) -> Interval:
+        """Bound a statistic that is no mean.
+
+        Args:
+            statistic: of the samples, each as often as the (N,) weights say.
+            num_resamples: passes over all samples; at most the bootstrap's own.
+        """
+        _, index = self._index
+        resampled = np.array([statistic(counts[index]) for counts in self._counts[:num_resamples]])
+        return self._interval(resampled, statistic(np.ones(len(index))), self.num_groups)
+
     def _sums_and_counts(self, values: Floats) -> tuple[Floats, Floats]:
         num_groups, index = self._index
         is_measured = ~np.isnan(values)

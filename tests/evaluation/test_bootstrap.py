@@ -143,3 +143,20 @@ def test_a_ratio_to_a_part_of_one_group_has_no_interval() -> None:
     found = GroupBootstrap(GROUPS, seed=1, num_resamples=50).ratio_of_means(ones, np.where(is_alone, ones, np.nan))
     assert found.value == pytest.approx(1.0)
     assert np.isnan(found.low)
+
+
+def test_a_difference_of_means_compares_two_parts_of_a_set() -> None:
+    is_first = np.arange(N) % 2 == 0
+    first, second = np.where(is_first, values(4) + 5.0, np.nan), np.where(is_first, np.nan, values(4))
+    found = GroupBootstrap(GROUPS, seed=1, num_resamples=200).difference_of_means(first, second)
+    assert found.value == pytest.approx(np.nanmean(first) - np.nanmean(second))
+    assert found.low <= found.value <= found.high
+    assert found.excludes_zero()
+
+
+def test_a_statistic_of_weights_that_is_a_mean_has_the_means_interval() -> None:
+    bootstrap = GroupBootstrap(GROUPS, seed=1, num_resamples=200)
+    one = values(2)
+    found = bootstrap.of_weights(lambda weights: float(weights @ one / weights.sum()), 200)
+    wanted = bootstrap.mean(one)
+    assert (found.value, found.low, found.high) == pytest.approx((wanted.value, wanted.low, wanted.high))

@@ -1,0 +1,137 @@
+"""What a calibration came to, as tables for people: promise and proof, does confidence mean what it says, does it rank.
+
+Everything is told of the units that proved the limit, which confidence was not fitted on.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from hoiray.evaluation.bootstrap import GroupBootstrap
+from hoiray.evaluation.tables import Cell, Column, Table
+from hoiray.metrics.selection import Ranking, oracle_score, random_score
+from hoiray.schema.calibration import Calibration
+from hoiray.trust.calibrate import Attempt
+from hoiray.trust.features import FEATURE_NAMES
+
+Floats = npt.NDArray[np.float64]
+Bools = npt.NDArray[np.bool_]
+
+BIN_EDGES: Final = (0.1, 0.3, 0.5, 0.7, 0.9)
+NUM_RESAMPLED_RANKINGS: Final = 300
+"""Resamples of a ranking, each a pass over all rows; its interval's ends move by a few per cent of its width."""
+
+SEED: Final = 0
+
+
+def scores_of(features: Floats, confidence: npt.NDArray[np.floating] | None, loss: Floats) -> dict[str, Floats]:
+    """Return what rows may be ranked by, and the two ends: nothing known, everything known.
+
+    Args:
+        features: (N, F).
+        confidence: (N,), None where nothing was calibrated.
+        loss: (N,) 1 where a label is bad.
+    """
+    known = dict(zip(FEATURE_NAMES, features.T, strict=True))
+    scores = {} if confidence is None else {"confidence": confidence.astype(np.float64)}
+    scores["spread of the members alone"] = -known["spread_3d_m"]
+    if not np.isnan(known["mean_joint_confidence"]).all():
+        scores["predictor's own confidence"] = known["mean_joint_confidence"]
+    return scores | {"random": random_score(loss), "oracle": oracle_score(loss)}
+
+
+def ranking_table(
+    scores: Mapping[str, Floats], loss: Floats, bootstrap: GroupBootstrap, *, at_coverage: float
+) -> Table:
+    """Put the areas under risk over coverage of several scores below each other.
+
+    Args:
+        scores: name to (N,).
+        loss: (N,) 1 where a label is bad.
+        bootstrap: over the groups of the same rows.
+        at_coverage: share of the rows at which the bad share is told as well.
+    """
+    first = next(iter(scores))
+    rankings = {name: Ranking.of(score, loss) for name, score in scores.items()}
+    rows: dict[str, dict[str, Cell]] = {}
+    for name, ranking in rankings.items():
+        cells: dict[str, Cell] = {
+            "aurc": bootstrap.of_weights(ranking.aurc, NUM_RESAMPLED_RANKINGS).scaled(100.0),
+            "augrc": bootstrap.of_weights(ranking.augrc, NUM_RESAMPLED_RANKINGS).scaled(100.0),
+            "risk": bootstrap.of_weights(
+                lambda weights, ranking=ranking: ranking.risk_at(at_coverage, weights), NUM_RESAMPLED_RANKINGS
+            ).scaled(100.0),
+        }
+        if name != first:
+            cells["less"] = bootstrap.of_weights(
+                lambda weights, ranking=ranking: ranking.augrc(weights) - rankings[first].augrc(weights),
+                NUM_RESAMPLED_RANKINGS,
+            ).scaled(100.0)
+        rows[name] = cells
+    columns = {
+        "aurc": Column("AURC x 100", "", 2),
+        "augrc": Column("AUGRC x 100", "", 2),
+        "less": Column(f"AUGRC more than {first}", "", 2),
+        "risk": Column(f"bad at {at_coverage:.0%} coverage", "%", 1),
+    }
+    note = (
+        "Lower is better. Rows are accepted from the highest score down; AUGRC is the mean share of rows that are bad"
+        " and accepted, AURC the mean bad share of the accepted. Intervals are 95 %, by resampling whole groups. A"
+        " detector's box score is not stored with labels; the predictor's own confidence is that in its 2D joints."
+    )
+    return Table("ranking", "Which score ranks labels best?", note, columns, rows)
+
+
+def reliability_table(confidence: Floats, is_good: Bools, bootstrap: GroupBootstrap) -> Table:
+    """Hold claimed against observed shares of good labels, bin by bin."""
+    bins = np.digitize(confidence, BIN_EDGES)
+    ends = (0.0, *BIN_EDGES, 1.0)
+    rows: dict[str, dict[str, Cell]] = {}
+    for index in range(len(ends) - 1):
+        inside = bins == index
+        if inside.any():
+            rows[f"{ends[index]:g} to {ends[index + 1]:g}"] = {
+                "rows": int(inside.sum()),
+                "claimed": 100.0 * float(confidence[inside].mean()),
+                "observed": bootstrap.mean(np.where(inside, is_good, np.nan)).scaled(100.0),
+            }
+    rows["all"] = {
+        "rows": len(confidence),
+        "claimed": 100.0 * float(confidence.mean()),
+        "observed": bootstrap.mean(is_good.astype(np.float64)).scaled(100.0),
+    }
+    columns = {"rows": Column("labels"), "claimed": Column("claimed good", "%", 1), "observed": Column("good", "%", 1)}
+    note = "Labels by confidence, on units it was not fitted on. Claimed: the mean of their confidence."
+    return Table("reliability", "Does confidence mean what it says?", note, columns, rows)
+
+
+def outcome_tables(tried: Attempt) -> list[Table]:
+    """Make the tables of a calibration, whether or not it proved anything."""
+    asked = tried.is_proving & tried.rows.is_eligible
+    units = [tried.rows.units[row] for row in np.flatnonzero(asked)]
+    bootstrap = GroupBootstrap(units, SEED, NUM_RESAMPLED_RANKINGS * 10)
+    confidence, is_good = tried.confidence[asked].astype(np.float64), tried.is_good[asked]
+    loss = (~is_good).astype(np.float64)
+    index = tried.proof.limit_index
+    coverage = 0.5 if index is None else float((confidence >= tried.plan.limits[index]).mean())
+    scores = scores_of(tried.rows.features[asked], confidence, loss)
+    return [
+        reliability_table(confidence, is_good, bootstrap),
+        ranking_table(scores, loss, bootstrap, at_coverage=max(coverage, 0.01)),
+    ]
+
+
+def promise_in_words(calibration: Calibration) -> str:
+    """Say what the limits file promises, and on what it rests."""
+    promise, proof, data = calibration.promise, calibration.proof, calibration.data
+    units = {"video": "videos", "subject": "people"}[promise.unit]
+    return (
+        f"With probability {1.0 - promise.failure_probability:.0%}, at most {promise.max_bad_fraction:.0%} of the"
+        f" accepted labels are beyond {promise.max_error:g} ({promise.metric}), for {units} like these and this"
+        f" predictor. Proved on {len(data.proving_units)} {units}, confidence fitted on {len(data.fitting_units)}"
+        f" others. Accepted at {calibration.min_confidence:.3f} and above: {proof.coverage:.1%} of the labels, of which"
+        f" {proof.bad_fraction:.1%} are beyond it there. One of the {units} with more than {promise.rows_cap:g} accepted"
+        " labels counts as so many."
+    )
