@@ -12,6 +12,9 @@ from hoiray.report.html_report import write_report
 from hoiray.selftrain.demo import SIZES, DemoRequest, run_demo
 from hoiray.selftrain.demo_report import demo_page, summary_words, terminal_table
 from hoiray.selftrain.lock import only_here
+from hoiray.stages.label_report import ReportRequest, make_label_report
+from hoiray.stages.plan import open_plan
+from hoiray.stages.run_layout import PLAN_FOLDER
 
 REPORT_FILE: Final = "demo.html"
 TABLE_FILE: Final = "demo.md"
@@ -45,7 +48,9 @@ def demo(out: str, *, size: str, workers: int | None, uses_ray: bool) -> int:
             ended = run_demo(request, store, progress.watch, on_done=progress.done, inherited=inherited)
             table = "\n".join(terminal_table(ended))
             store.write(TABLE_FILE, f"{summary_words(ended)}\n\n{table}\n".encode())
-            write_report(demo_page(ended), store.url(REPORT_FILE))
+            labels = store.below("round-1/labels")
+            label_page = make_label_report(labels, open_plan(labels.below(PLAN_FOLDER)), ReportRequest())
+            write_report(demo_page(ended, label_page), store.url(REPORT_FILE))
     except KeyboardInterrupt:
         typer.echo("stopped; the same command goes on from there", err=True)
         return EXIT_STOPPED

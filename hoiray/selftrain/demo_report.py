@@ -1,7 +1,8 @@
 """The demo's outcome: one table for the terminal, and sections of a report, in plain words."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from hoiray.evaluation.bootstrap import Interval
@@ -63,23 +64,24 @@ def summary_words(demo: Demo) -> str:
     return f"{first} {second}"
 
 
-def demo_page(demo: Demo, *, further: Sequence[Section] = ()) -> Page:
-    """Make the report.
+def demo_page(demo: Demo, labels: Page) -> Page:
+    """Make the report: what came out, then the report of the labels.
 
     Args:
         demo: that has ended.
-        further: sections about the labels, put behind the scores.
+        labels: the report of its label run, see :mod:`hoiray.stages.label_report`.
     """
+    own = (
+        _summary_section(demo),
+        _scores_section(demo),
+        _round_section(demo.story.rounds[-1]),
+        _cost_section(demo),
+    )
     return Page(
         "hoiray demo: does a student learn from what its teacher labelled?",
         "A synthetic world with perfect truth; everything was rendered, trained and measured on this machine.",
-        (
-            _summary_section(demo),
-            _scores_section(demo),
-            _round_section(demo.story.rounds[-1]),
-            *further,
-            _cost_section(demo),
-        ),
+        (*own, *(replace(section, title=f"Labels: {section.title}") for section in labels.sections)),
+        labels.data,
     )
 
 
