@@ -14,7 +14,7 @@ from hoiray.schema.tables import SHARD_INDEX
 from hoiray.stages.plan import Plan, ShardEntry
 from hoiray.stages.run_layout import Area, shard_of_marker
 
-CHUNK_ROWS: Final = 8192
+CHUNK_ROWS: Final = 1024
 
 
 @dataclass(frozen=True)

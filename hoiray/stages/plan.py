@@ -19,7 +19,7 @@ from hoiray.schema.tables import BOXES, SHARDS, VIDEOS
 
 CURRENT_KEY: Final = "current.json"
 PART_TABLES: Final = ("shards", "videos", "boxes")
-BATCH_ROWS: Final = 8192
+BATCH_ROWS: Final = 1024
 
 
 class PartHead(BaseModel):
