@@ -71,16 +71,15 @@ def demo_page(demo: Demo, labels: Page) -> Page:
         demo: that has ended.
         labels: the report of its label run, see :mod:`hoiray.stages.label_report`.
     """
-    own = (
-        _summary_section(demo),
-        _scores_section(demo),
-        _round_section(demo.story.rounds[-1]),
-        _cost_section(demo),
-    )
+    own = (_summary_section(demo), _scores_section(demo), _round_section(demo.story.rounds[-1]))
     return Page(
         "hoiray demo: does a student learn from what its teacher labelled?",
         "A synthetic world with perfect truth; everything was rendered, trained and measured on this machine.",
-        (*own, *(replace(section, title=f"Labels: {section.title}") for section in labels.sections)),
+        (
+            *own,
+            *(replace(section, title=f"Labels: {section.title}") for section in labels.sections),
+            _cost_section(demo),
+        ),
         labels.data,
     )
 
@@ -128,10 +127,10 @@ def _round_section(result: RoundResult) -> Section:
     ]
     if result.audit is not None:
         caption = f"The audit: {result.audit.num_hands:,} hands of wild videos that were not labelled. {INTERVALS}."
-        columns = tuple(Column(title) for title in ("teacher", "student", "student minus teacher", "finding"))
+        columns = tuple(Column(title, "", 3) for title in ("teacher", "student", "student minus teacher", "finding"))
         rows = tuple((SHOWN[name], _cells(both)[1:]) for name, both in result.audit.metrics.items())
         blocks.append(Table(caption, columns, rows, row_heading="metric"))
-        blocks.append(Prose(f"By PA-MPJPE: {result.finding}; so: {result.decision}."))
+        blocks.append(Prose(f"What decides is PA-MPJPE: {result.finding}. Then: {result.decision}."))
     return Section("The round", tuple(blocks))
 
 
