@@ -57,7 +57,11 @@ _MANO_ROWS: Final = [MANO_ROTATION_NAMES.index(name) for name in ARTICULATED_NAM
 
 @dataclass(frozen=True)
 class FitSettings:
-    """How much each hint counts. The defaults were chosen on synthetic truth, grasps and gestures alike.
+    """How much each hint counts.
+
+    The defaults were chosen on synthetic truth: rendered grasps of 50 people in 50 recordings, read by the landmark
+    network, and gestures with errors like its own. From 3 to 4 mm and 20 to 30 mm nothing changes by more than 0.5 mm
+    of PA-MPJPE: grasps 9.3 to 9.8 mm (the network's own 3D points 14.1, a flat hand 19.6), gestures 3.3 to 3.8 mm.
 
     Attributes:
         image_sigma_m: standard deviation of the image points, in m at the hand.
@@ -67,8 +71,8 @@ class FitSettings:
         steps: of fitting to the image points, at most.
     """
 
-    image_sigma_m: float = 0.004
-    depth_sigma_m: float = 0.012
+    image_sigma_m: float = 0.0035
+    depth_sigma_m: float = 0.025
     shape_sigma: float = 1.0
     warm_steps: int = 8
     steps: int = 20

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from labelling import Clip, clips, digests_of, is_same, markers_of, rows_of, run_of, write_videos
-from labelling_predictor import BoxPredictor
+from labelling_predictor import BoxPredictor, FindingPredictor
 
 from hoiray.stages.frame_source import DecodeSettings, LocalFrames
 from hoiray.stages.inflight import Attempt, Note, read_notes
@@ -172,3 +172,23 @@ def test_a_bug_is_no_dead_letter(tools: Tools, tmp_path: Path) -> None:
         label(job, replace(tools, predictor=Buggy()))
     assert not markers_of(job)
     assert not read_notes(job.store, job.predict_id)
+
+
+def test_a_predictor_that_finds_hands_labels_every_frame_of_plain_videos(tmp_path: Path) -> None:
+    data = tmp_path / "plain"
+    write_videos(str(data), {"short.mp4": Clip(5), "long.mp4": Clip(9)})
+    run = run_of(
+        data, tmp_path / "out", "videos.box_format=none", "videos.boxes_uri=null", target_frames=4, max_video_frames=7
+    )
+    job = open_label_job(run)
+    frames = LocalFrames(DecodeSettings(None, num_decoders=1))
+    label(job, Tools(FindingPredictor(), frames, batch_size=4))
+    frames.close()
+    rows = pa.concat_tables([table for name, table in rows_of(job).items() if name.startswith("predictions/")])
+    keys = sorted(zip(rows["video_id"].to_pylist(), rows["frame_index"].to_pylist(), strict=True))
+    assert keys == sorted([("short.mp4", frame) for frame in range(5)] + [("long.mp4", frame) for frame in range(9)])
+    assert set(rows["side_source"].to_pylist()) == {"given"}
+    # a tracker begins anew with every segment: frame 0 of each is the one it finds its hand in
+    first = {(row["video_id"], row["frame_index"]) for row in rows.to_pylist() if row["box_source"] == "detected"}
+    assert first == {("short.mp4", 0), ("long.mp4", 0), ("long.mp4", 4), ("long.mp4", 8)}
+    assert set(rows["box_source"].to_pylist()) == {"detected", "tracked"}

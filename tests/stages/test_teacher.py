@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 from labelling import run_of
-from labelling_predictor import BoxPredictor
+from labelling_predictor import BoxPredictor, FindingPredictor
 
 from hoiray.config.network import network_preset
 from hoiray.errors import ConfigError
@@ -12,7 +12,7 @@ from hoiray.hand.model import HandModel
 from hoiray.models.checkpoint import write_checkpoint
 from hoiray.models.network import HandObjectNetwork
 from hoiray.predictors.network import NetworkPredictor
-from hoiray.stages.teacher import digest_of, open_teacher
+from hoiray.stages.teacher import digest_of, finder_of, open_teacher
 
 
 def test_a_plug_in_is_found_by_its_dotted_path_and_given_its_options() -> None:
@@ -27,11 +27,15 @@ def test_a_plug_in_is_found_by_its_dotted_path_and_given_its_options() -> None:
     [
         ("teacher.predictor=nowhere.make", "No module named 'nowhere'"),
         ("teacher.predictor=labelling_predictor.mkae", "no attribute 'mkae'"),
-        ("teacher.predictor=netwrok", "expected network, an installed plug-in .*, found only network"),
+        ("teacher.predictor=netwrok", "expected network, an installed plug-in .*, found only landmarks, network"),
         ("teacher.predictor=labelling.clips", "expected options it takes, not none, found"),
         ("teacher.options.depth=3", "expected options it takes, not depth, found"),
         ("hand.tip_set=manopth", "expected 'ho3d', as boxes was trained, found 'manopth'"),
         ("teacher.predictor=network", "teacher.checkpoint_uri: expected a checkpoint, found null"),
+        (
+            "teacher={predictor: landmarks, checkpoint_uri: weights.safetensors}",
+            "teacher.checkpoint_uri: expected none for landmarks",
+        ),
     ],
 )
 def test_a_teacher_that_cannot_be_is_said_so(override: str, message: str) -> None:
@@ -54,3 +58,13 @@ def test_a_network_takes_a_batch_with_all_its_views_at_once(tmp_path: Path) -> N
     )
     with pytest.raises(ConfigError, match=r"hand\.flat_hand_mean: expected true"):
         open_teacher(relative, device="cpu", batch_size=4)
+
+
+def test_only_a_predictor_that_finds_hands_does_without_boxes() -> None:
+    boxed = run_of("data", "out")
+    free = run_of("data", "out", "videos.box_format=none", "videos.boxes_uri=null")
+    finding = FindingPredictor()
+    assert finder_of(boxed, finding) is None
+    assert finder_of(free, finding) is finding
+    with pytest.raises(ConfigError, match="boxes of the hands, which boxes does not find by itself"):
+        finder_of(free, BoxPredictor())

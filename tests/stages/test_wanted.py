@@ -4,10 +4,11 @@ import pytest
 from labelling import Clip, boxes_of, clips, run_of, write_videos
 
 from hoiray.io.store import Store
+from hoiray.predictors.detector import DetectedHands
 from hoiray.schema.tables import BOXES
 from hoiray.stages.index import IndexRequest, make_plan
 from hoiray.stages.plan import load_shard
-from hoiray.stages.wanted import WantedVideo, nearest_object, sides, wanted_videos
+from hoiray.stages.wanted import WantedVideo, detected_in_frame, nearest_object, sides, wanted_videos
 
 HAND = np.array([10.0, 10.0, 20.0, 20.0])
 
@@ -79,3 +80,37 @@ def test_a_video_without_hands_asks_for_nothing(tmp_path_factory: pytest.TempPat
     }
     assert lengths == {"a.mp4": 0, "b.mp4": 6}
     assert set(BOXES.names) == set(boxes_of("a.mp4", Clip(num_hands=0)).column_names)
+
+
+def test_without_boxes_every_frame_of_every_segment_is_wanted_once(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("free")
+    write_videos(str(folder), clips(3))
+    overrides = ("videos.box_format=none", "videos.boxes_uri=null")
+    run = run_of(folder, folder / "out", *overrides, target_frames=4, max_video_frames=7)
+    plan = make_plan(IndexRequest(run.videos, run.sharding, probe="all"), Store.open(folder / "plan"))
+    found = [
+        video
+        for entry in plan.shards()
+        for video in wanted_videos(load_shard(plan, entry), "boxes", has_boxes=False)
+        if video.video_id == "clip 02.mp4"
+    ]
+    parts = [video.selection(12.0) for video in sorted(found, key=lambda video: video.first_frame_index)]
+    assert all(part.frame_indices is None for part in parts)
+    assert [(part.first_frame_index, part.num_frames) for part in parts] == [(0, 4), (4, None)]  # to the end
+
+
+def test_hands_that_were_found_are_wanted_in_the_order_of_their_numbers(wanted: dict[str, WantedVideo]) -> None:
+    boxes = np.array([[1.0, 2, 30, 40], [50, 60, 70, 80]])
+    found = DetectedHands(boxes, np.array([False, True]), np.array([5, 2]), ("tracked", "detected"))
+    video = detected_in_frame(wanted["clip 00.mp4 from 0"], 7, found, "boxes")
+    assert list(video.rows_of(7)) == [0, 1]
+    assert list(video.rows_of(6)) == []
+    assert video.hand_index.tolist() == [2, 5]
+    assert video.is_right.tolist() == [True, False]
+    assert video.bbox_xyxy.tolist() == boxes[::-1].tolist()
+    assert video.side_source == ("given", "given")
+    assert [video.box_source(row) for row in (0, 1)] == ["detected", "tracked"]
+    assert np.isnan(video.object_bbox_xyxy).all()
+    guessed = detected_in_frame(video, 7, found, "both")
+    assert guessed.side_source == ("guessed", "guessed")
+    assert wanted["clip 00.mp4 from 0"].box_source(0) == "given"

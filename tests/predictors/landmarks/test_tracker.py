@@ -1,0 +1,60 @@
+import numpy as np
+import numpy.typing as npt
+from landmark_files import FOLDER, needs_landmarks
+from landmark_scenes import BACKGROUND, RenderedHand, rendered_hand
+
+from hoiray.geometry.boxes import iou
+from hoiray.predictors.landmarks.networks import HandNetworks
+from hoiray.predictors.landmarks.palm import Palms
+from hoiray.predictors.landmarks.tracker import PALM_INTERVAL_FRAMES, LandmarkTracker
+
+
+def _empty(like: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint8]:
+    return np.broadcast_to(np.array(BACKGROUND, np.uint8), like.shape).copy()
+
+
+def _side_by_side(first: RenderedHand, second: RenderedHand) -> npt.NDArray[np.uint8]:
+    return np.concatenate([first.image, second.image], axis=1)
+
+
+@needs_landmarks
+def test_two_hands_keep_their_numbers_and_sides_while_they_move() -> None:
+    tracker = LandmarkTracker(HandNetworks(FOLDER, device="cpu", variants=("full",)), min_presence=0.5)
+    numbers: list[dict[bool, int]] = []
+    for frame in range(3):
+        left = rendered_hand(is_right=False, pose="spread", turn_rad=-0.3, shift_m=(0.01 * frame, 0.0))
+        right = rendered_hand(pose="flat", turn_rad=0.4, shift_m=(0.0, 0.008 * frame))
+        found = tracker.step(frame, _side_by_side(left, right))
+        assert len(found) == 2
+        assert set(found.sources) == ({"detected"} if frame == 0 else {"tracked"})
+        numbers.append({bool(side): int(number) for side, number in zip(found.is_right, found.hand_index, strict=True)})
+        of_left = found.boxes_xyxy[np.flatnonzero(~found.is_right)[0]]
+        assert iou(of_left, left.bbox_xyxy) > 0.6
+    assert set(numbers[0]) == {False, True}
+    assert numbers[0] == numbers[1] == numbers[2]
+
+
+@needs_landmarks
+def test_a_hand_that_leaves_is_lost_and_one_that_comes_is_found() -> None:
+    tracker = LandmarkTracker(HandNetworks(FOLDER, device="cpu", variants=("full",)), min_presence=0.5)
+    hand = rendered_hand()
+    seen = [hand.image, _empty(hand.image), hand.image]
+    assert [len(tracker.step(frame, image)) for frame, image in enumerate(seen)] == [1, 0, 1]
+
+
+@needs_landmarks
+def test_palms_are_looked_for_now_and_then() -> None:
+    networks = HandNetworks(FOLDER, device="cpu", variants=("full",))
+    looked: list[int] = []
+    find = networks.find_palms
+
+    def noting(frame: npt.NDArray[np.uint8]) -> Palms:
+        looked.append(1)
+        return find(frame)
+
+    networks.find_palms = noting  # type: ignore[method-assign]
+    tracker = LandmarkTracker(networks, min_presence=0.5)
+    image = rendered_hand().image
+    for frame in range(PALM_INTERVAL_FRAMES + 1):
+        tracker.step(frame, image)
+    assert len(looked) == 2  # in the first frame, and five frames later
