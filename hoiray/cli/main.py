@@ -397,6 +397,20 @@ def report_command(
     raise typer.Exit(write_run_report(run, plan, out, judge_id=judge_id, num_pictures=pictures, seed=seed))
 
 
+@app.command("view")
+def view_command(
+    run: RunFolder,
+    video: Annotated[str, typer.Argument(metavar="VIDEO", help="Name of the video in the plan, or its end.")],
+    out: Annotated[str, typer.Option(help="The video to write (.mp4), local or s3://.")] = "overlay.mp4",
+    plan: PlanFolder = None,
+    judge_id: Annotated[str | None, typer.Option(help="Which labels; default: the only ones.")] = None,
+) -> None:
+    """Draw the labels of a video over it: meshes (green: accepted), joints, boxes and reasons."""
+    from hoiray.cli.view import view_video
+
+    view_video(run, video, plan, out, judge_id=judge_id)
+
+
 @app.command("verify")
 def verify_command(run: RunFolder, plan: PlanFolder = None) -> None:
     """Check every digest, row count and schema of a run. Exit status 1 where something is damaged."""

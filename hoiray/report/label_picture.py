@@ -170,7 +170,7 @@ def draw_close_up(
     """
     A = close_up_affine(row, cell_px)
     close = cut_close_up(image, A, cell_px)
-    mesh = None if model is None else _mesh(row, model)
+    mesh = None if model is None else label_mesh(row, model)
     if mesh is not None:
         scale, shift = row["camera_scale_px_per_m"], row["camera_shift_px"]
         K = np.array([[scale * FAR_M, 0.0, shift[0]], [0.0, scale * FAR_M, shift[1]], [0.0, 0.0, 1.0]])
@@ -186,7 +186,7 @@ def draw_close_up(
     return draw_joints(close, apply_affine(A, joints), radius_px=cell_px / 110, thickness_px=thickness_px)
 
 
-def _mesh(row: Mapping[str, Any], model: HandModel) -> Drawable | None:
+def label_mesh(row: Mapping[str, Any], model: HandModel) -> Drawable | None:
     """Pose the label's hand, wrist before the camera at :data:`FAR_M`; None without parameters or camera."""
     names = ("global_orient", "hand_pose", "betas")
     if row["camera_scale_px_per_m"] is None or any(row[name] is None for name in names):

@@ -1,0 +1,134 @@
+"""One video of a run with its labels drawn over it, as a video."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hoiray.errors import HoirayError, InputError, describe
+from hoiray.hand.model import HandModel
+from hoiray.io.store import Store, open_uri
+from hoiray.render.overlay import Image
+from hoiray.report.label_frame import draw_label_frame
+from hoiray.stages.decode import VideoDecoder
+from hoiray.stages.frame_selection import FrameSelection
+from hoiray.stages.label_report import video_uris
+from hoiray.stages.markers import committed_units, read_markers
+from hoiray.stages.plan import Plan
+from hoiray.stages.report_origins import read_run
+from hoiray.stages.report_rows import find_judge_id, read_tables
+from hoiray.stages.run_layout import labels_area
+from hoiray.stages.teacher import hand_file
+from hoiray.synthetic.encode import VIDEO_CODECS, VideoEncoder
+
+UNKNOWN_RATE_HZ: Final = 25.0
+"""Of the drawn video where neither the plan nor the file tells one."""
+
+OnFrame = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """A drawn video.
+
+    Attributes:
+        data: the file, MP4.
+        num_frames: it holds.
+        num_labels, num_accepted: that were drawn.
+    """
+
+    data: bytes
+    num_frames: int
+    num_labels: int
+    num_accepted: int
+
+
+def draw_overlay(
+    store: Store, plan: Plan, video: str, *, judge_id: str | None = None, on_frame: OnFrame = lambda _count: None
+) -> Overlay:
+    """Draw the labels of a video over all its frames.
+
+    Args:
+        store: the run's folder.
+        plan: of the run.
+        video: its name in the plan, or the end of it.
+        judge_id: which labels; None for the only ones.
+        on_frame: told after every frame how many are drawn.
+
+    Raises:
+        ConfigError: there are labels of several judge_ids, and none is named.
+        InputError: there are no labels of such a video, or it cannot be read.
+    """
+    rows = _rows_of(store, plan, video, find_judge_id(store, judge_id))
+    name = rows[0]["video_id"]
+    by_frame: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        by_frame[row["frame_index"]].append(row)
+    model = _hand_of(store)
+    encoder, num_frames = None, 0
+    for index, image, rate_hz in _frames(plan, name):
+        if encoder is None:
+            encoder = VideoEncoder(VIDEO_CODECS["mp4"], fps=rate_hz, size_wh=(image.shape[1], image.shape[0]))
+        encoder.add(draw_label_frame(image, by_frame.get(index, []), model))
+        num_frames += 1
+        on_frame(num_frames)
+    if encoder is None:
+        fix = "Check that the video is still what it was."
+        raise InputError(describe(what=name, expected="frames", found="none", fix=fix))
+    return Overlay(encoder.finish(), num_frames, len(rows), sum(row["accepted"] for row in rows))
+
+
+def _rows_of(store: Store, plan: Plan, video: str, judge_id: str) -> list[dict[str, Any]]:
+    """Read the labels of a video: they lie in one unit, which is looked for."""
+    area = labels_area(judge_id)
+    done = (name for name, is_done in committed_units(plan, store, area) if is_done)
+    for table in read_tables(store, read_markers(store, area, done)):
+        found = _of_video(table, video)
+        if found.num_rows:
+            rows: list[dict[str, Any]] = found.to_pylist()
+            return rows
+    fix = "Name a video of the plan that was labelled; one without hands has no labels."
+    raise InputError(describe(what=store.uri, expected=f"labels of {video!r}", found="none", fix=fix))
+
+
+def _of_video(table: pa.Table, video: str) -> pa.Table:
+    """Return the rows of the video of this name, else of the first whose name ends so."""
+    exact = table.filter(pc.equal(table["video_id"], video))
+    if exact.num_rows:
+        return exact
+    ending = table.filter(pc.ends_with(table["video_id"], f"/{video}"))
+    return ending.filter(pc.equal(ending["video_id"], ending["video_id"][0])) if ending.num_rows else ending
+
+
+def _hand_of(store: Store) -> HandModel | None:
+    """Load the hand the labels were made with; None where its file is not there: joints are drawn alone then."""
+    run = read_run(store)
+    if run is None:
+        return None
+    try:
+        with hand_file(run.hand.model_uri) as path:
+            return HandModel.load(path, flat_hand_mean=True, tip_set=run.hand.tip_set)
+    except HoirayError:
+        return None
+
+
+def _frames(plan: Plan, name: str) -> Iterator[tuple[int, Image, float]]:
+    """Yield number, picture and rate of every frame, at the rate at which the run numbered them."""
+    uri = video_uris(plan, {name}).get(name)
+    if uri is None:
+        fix = "Name the plan of the run: --plan."
+        raise InputError(describe(what=plan.store.uri, expected=f"the video {name}", found="none", fix=fix))
+    store, key = open_uri(uri)
+    rate_hz = plan.head.sample_rate_hz
+    with (
+        VideoDecoder() as decoder,
+        decoder.open(store, key, video_id=name, selection=FrameSelection(rate_hz)) as opened,
+    ):
+        own = opened.facts.frame_rate
+        shown_hz = rate_hz or (float(own) if own else UNKNOWN_RATE_HZ)
+        for batch in opened:
+            for index, image in zip(batch.frame_index.tolist(), batch.frames, strict=True):
+                yield index, image, shown_hz
