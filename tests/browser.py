@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -40,11 +41,22 @@ class Browser:
     def call(self, method: str, path: str, content: dict[str, Any] | None = None) -> Any:
         data = None if method == "GET" else json.dumps(content or {}).encode()
         request = urllib.request.Request(f"{self.session}{path}", data=data, method=method)
-        with urllib.request.urlopen(request, timeout=120) as answer:
-            return json.loads(answer.read())["value"]
+        try:
+            with urllib.request.urlopen(request, timeout=120) as answer:
+                return json.loads(answer.read())["value"]
+        except urllib.error.HTTPError as error:
+            raise RuntimeError(f"{method} {path}: {json.loads(error.read())['value']['message']}") from error
 
     def open(self, path: Path) -> None:
+        """Open a file and wait until it is whole, pictures included."""
+        # by way of an empty page: a page that is opened again was now and then seen before it was there
+        self.call("POST", "/url", {"url": "about:blank"})
         self.call("POST", "/url", {"url": path.resolve().as_uri()})
+        for _ in range(600):
+            if self.run("return location.protocol === 'file:' && document.readyState === 'complete'"):
+                return
+            time.sleep(0.1)
+        raise RuntimeError(f"{path} does not load")
 
     def run(self, script: str, *arguments: Any) -> Any:
         """Run a function's body in the page; `arguments` are its arguments."""
@@ -119,7 +131,7 @@ def _session(
         try:
             made = driver.call("POST", "/session", {"capabilities": {"alwaysMatch": wanted}})
             break
-        except OSError:
+        except (OSError, RuntimeError):
             if is_last:
                 raise
             time.sleep(1.0)  # a browser that starts beside many others now and then misses its own deadline

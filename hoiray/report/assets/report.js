@@ -12,7 +12,9 @@
   const nameTheme = () => { theme.textContent = isDark() ? "Light page" : "Dark page"; };
   try { root.dataset.theme = localStorage.getItem("hoiray-theme") || "auto"; } catch { /* no storage: the choice lasts for this visit */ }
   theme.addEventListener("click", () => {
-    root.dataset.theme = isDark() ? "light" : "dark";
+    const wanted = isDark() ? "light" : "dark";
+    // whoever turns back to what the system prefers follows the system again
+    root.dataset.theme = (wanted === "dark") === prefersDark.matches ? "auto" : wanted;
     try { localStorage.setItem("hoiray-theme", root.dataset.theme); } catch { /* as above */ }
     nameTheme();
   });
@@ -115,7 +117,7 @@
     });
     $("with-mesh").addEventListener("change", showMesh);
     $("filters").addEventListener("submit", (event) => event.preventDefault());
-    $("reset").addEventListener("click", () => {
+    $("show-all").addEventListener("click", () => {
       $("filters").reset();
       if ($("confidence-shown")) $("confidence-shown").textContent = "0.00";
       filterCards();
@@ -126,7 +128,12 @@
     $("detail-close").addEventListener("click", () => detail.close());
     $("detail-before").addEventListener("click", () => step(-1));
     $("detail-after").addEventListener("click", () => step(1));
-    $("detail-time").addEventListener("click", () => { detail.close(); showOverTime(data.labels[current]); });
+    $("detail-time").addEventListener("click", () => {
+      const label = data.labels[current];
+      current = -1; // the focus goes to the time line, not back to the picture
+      detail.close();
+      showOverTime(label);
+    });
     detail.addEventListener("click", (event) => { if (event.target === detail) detail.close(); });
     detail.addEventListener("keydown", (event) => {
       if (event.key === "ArrowLeft") step(-1);
