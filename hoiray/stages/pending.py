@@ -60,11 +60,13 @@ def pending_table(plan: Plan, store: Store, area: Area) -> pa.Table:
         columns = zip(*map(attrgetter(*schema.names), block), strict=True)
         arrays = [pa.array(values, field.type) for values, field in zip(columns, schema, strict=True)]
         chunks.append(pa.Table.from_arrays(arrays, schema=schema))
-    table = pa.concat_tables(chunks).combine_chunks()
+    table = pa.concat_tables(chunks)
+    chunks.clear()
     is_whole = pc.equal(table["bucket_id"], table["shard_id"])
-    keyed = table.append_column("video", pc.if_else(is_whole, "", table["bucket_id"]))
-    order = [("video", "ascending"), ("cost_frames", "descending"), ("shard_id", "ascending")]
-    return table.take(pc.sort_indices(keyed, order))
+    video = pc.if_else(is_whole, "", table["bucket_id"])
+    keys = pa.table([video, table["cost_frames"], table["shard_id"]], ["video", "cost_frames", "shard_id"])
+    names = [("video", "ascending"), ("cost_frames", "descending"), ("shard_id", "ascending")]
+    return table.take(pc.sort_indices(keys, names)).combine_chunks()
 
 
 def pending_shards(plan: Plan, store: Store, area: Area) -> list[ShardEntry]:
