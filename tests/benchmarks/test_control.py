@@ -25,7 +25,7 @@ def sample(time_s: float, num_done: int, driver_mib: float, predict_mib: float =
 
 
 def watched(driver_mib_a_shard: float, predict_mib_a_shard: float = 0.0) -> Watched:
-    found = Watched(1000, 2, first_begun_s=5.0, first_label_s=6.0, first_shard_s=0.8, wall_s=110.0)
+    found = Watched(1000, 2, first_begun_s=4.0, first_ready_s=5.0, first_label_s=6.0, first_shard_s=0.8, wall_s=110.0)
     found.samples += [sample(2.0, 0, 150.0)]
     found.samples += [
         sample(10.0 + step, 10 * step, 200.0 + 10 * step * driver_mib_a_shard, 100.0 + 10 * step * predict_mib_a_shard)
@@ -68,7 +68,7 @@ def test_figures_follow_the_samples_of_the_time_in_which_shards_were_done() -> N
     assert found["driver_slope_mib_per_1000_shards"] == pytest.approx(4.0)
     assert found["driver_most_mib"] - found["driver_start_mib"] == pytest.approx(4.0, abs=0.1)
     assert found["driver_cpu_ms_a_shard"] == pytest.approx(2.0)
-    assert found["first_label_after_s"] == 1.0
+    assert (found["first_label_after_s"], found["actors_after_s"]) == (2.0, 1.0)
     assert slope([sample(1.0, 5, 1.0)] * 3, lambda it: it.driver_mib) is None
     assert slope([sample(1.0, 5, 1.0)], lambda it: it.driver_mib) is None
 
