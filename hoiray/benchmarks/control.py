@@ -288,7 +288,7 @@ def _first_section(rows: Sequence[Row]) -> list[str]:
             f"{it['shards']} shards of {it['videos_a_shard']} small videos of {FRAMES_A_CLIP} frames, really decoded;"
             f" free predictor. The first shard took {it['first_shard_s']:.2f} s. The first labels were committed"
             f" {it['first_label_after_s']:.2f} s after it was begun, and {waited_s:.2f} s after an actor of every kind"
-            f" had also started (a matter of seconds, or of minutes on a machine as busy as this): {times:.2f} shard times."
+            f" had also started (seconds; minutes on a machine as busy as this one): {times:.2f} shard times."
             f" Goal (two shard times) {_met(times < MAX_SHARD_TIMES)}.",
         ]  # fmt: skip
     return lines
