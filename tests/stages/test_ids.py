@@ -5,6 +5,7 @@ import pytest
 from hoiray.config.load import parse_run
 from hoiray.config.what import RunConfig
 from hoiray.errors import ContractError
+from hoiray.stages import ids
 from hoiray.stages.ids import make_judge_id, make_predict_id
 
 RUN = """
@@ -41,6 +42,13 @@ def test_places_names_and_what_a_shard_says_itself_are_no_part_of_predictions(ov
 )  # fmt: skip
 def test_whatever_changes_predictions_changes_their_id(override: str) -> None:
     assert predict_id(override) != predict_id()
+
+
+def test_another_rule_for_guessed_sides_makes_other_predictions(monkeypatch: pytest.MonkeyPatch) -> None:
+    guessed, told = predict_id(), predict_id("videos.hand_side=left")
+    monkeypatch.setattr(ids, "SIDE_RULE", "by lot")
+    assert predict_id() != guessed
+    assert predict_id("videos.hand_side=left") == told
 
 
 def test_the_content_of_files_counts_and_must_be_given() -> None:
