@@ -94,6 +94,14 @@ def control(
     typer.echo(run(out, size=size, parts=parts.split(","), s3_uri=s3, scratch=scratch))
 
 
+@app.command()
+def roofline(out: Out = Path("out/benchmark")) -> None:
+    """Operations and bytes of a pass, and what GPUs could do with them: arithmetic, but for the decoding timed here."""
+    from hoiray.benchmarks.roofline import run
+
+    typer.echo(run(out))
+
+
 if __name__ == "__main__":
     try:
         app()

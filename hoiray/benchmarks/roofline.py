@@ -1,0 +1,180 @@
+"""What a GPU could do at best: operations and bytes of one pass, counted; hands a second, by arithmetic.
+
+Nothing here was measured on a GPU. Operations are counted by torch itself while the network runs on the CPU; bytes are
+those of every module's output, written once and read once, and of the weights, in half precision: an upper bound for a
+compiler that fuses. The one thing that is timed is decoding, on this machine, for how many cores keep a GPU busy.
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
+
+from hoiray.benchmarks.timing import machine
+
+if TYPE_CHECKING:
+    import torch
+
+    from hoiray.models.network import HandObjectNetwork
+
+VIEWS: Final = 8
+HALF_BYTES: Final = 2
+HANDS_PER_FRAME: Final = 0.61
+"""Of Something-Else's annotated frames, the share that have a hand's box (13 published sample videos)."""
+
+REACHED: Final = 0.35
+"""Share of a GPU's peak that convolutional networks reach in practice; an assumption, printed with the table."""
+
+CLIP_WH: Final = (427, 240)
+CLIP_FRAMES: Final = 96
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A GPU by its data sheet: dense half precision, and memory."""
+
+    tflops: float
+    tb_per_s: float
+
+
+GPUS: Final[Mapping[str, Gpu]] = MappingProxyType(
+    {"H100 SXM": Gpu(989.0, 3.35), "A100 SXM 80 GB": Gpu(312.0, 2.04), "L4": Gpu(121.0, 0.30)}
+)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One pass of one crop.
+
+    Attributes:
+        preset: of the network.
+        gflop: operations, two a multiply-add.
+        mbytes: moved in half precision, weights shared by a batch of 64.
+        mparams: weights, millions.
+    """
+
+    preset: str
+    gflop: float
+    mbytes: float
+    mparams: float
+
+    def hands_per_s(self, gpu: Gpu) -> float:
+        """Hands a second with all views: by operations or by bytes, whichever takes longer."""
+        by_operations_s = self.gflop * 1e9 / (gpu.tflops * 1e12 * REACHED)
+        by_bytes_s = self.mbytes * 1e6 / (gpu.tb_per_s * 1e12)
+        return 1.0 / (VIEWS * max(by_operations_s, by_bytes_s))
+
+    def limit(self, gpu: Gpu) -> str:
+        """What a GPU waits for."""
+        by_operations = self.gflop * 1e9 / (gpu.tflops * 1e12 * REACHED)
+        return "operations" if by_operations >= self.mbytes * 1e6 / (gpu.tb_per_s * 1e12) else "memory"
+
+
+def run(out: Path) -> str:
+    """Count, time decoding, and write `roofline.json` and `roofline.md`; return the Markdown."""
+    passes = [count_pass(preset) for preset in ("paper", "released", "small", "nano")]
+    frames_per_s = decoded_frames_per_s()
+    text = markdown(passes, frames_per_s)
+    document = {
+        "machine": machine(),
+        "reached_share_of_peak": REACHED,
+        "decoded_frames_per_core_s": frames_per_s,
+        "gpus": {name: asdict(gpu) for name, gpu in GPUS.items()},
+        "passes": [asdict(each) for each in passes],
+    }
+    (out / "roofline.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    (out / "roofline.md").write_text(text, encoding="utf-8")
+    return text
+
+
+def count_pass(preset: str) -> Pass:
+    """Count what one crop costs."""
+    import torch
+    from torch.utils.flop_counter import FlopCounterMode
+
+    from hoiray.config.network import network_preset
+    from hoiray.hand.model import HandModel
+    from hoiray.models.batch import NetworkInput
+    from hoiray.models.network import HandObjectNetwork
+
+    config = network_preset(preset)
+    network = HandObjectNetwork(config, HandModel.load(flat_hand_mean=True, tip_set="ho3d")).eval()
+    side = config.input_px
+    boxes = torch.tensor([[0.1, 0.15, 0.7, 0.75], [0.3, 0.3, 0.9, 0.85]]) * side
+    images = torch.zeros((1, side, side, 3), dtype=torch.uint8)
+    inputs = NetworkInput(images, boxes[:1], boxes[1:])
+    num_values = _count_outputs(network)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(inputs)
+    num_weights = sum(weight.numel() for weight in network.parameters())
+    moved = 2 * HALF_BYTES * num_values[0] + HALF_BYTES * num_weights / 64
+    return Pass(preset, counter.get_total_flops() / 1e9, moved / 1e6, num_weights / 1e6)
+
+
+def _count_outputs(network: "HandObjectNetwork") -> list[int]:
+    """Count the values that modules without children put out, as the network runs."""
+    import torch
+
+    total = [0]
+
+    def count(_module: "torch.nn.Module", _inputs: object, output: object) -> None:
+        if isinstance(output, torch.Tensor):
+            total[0] += output.numel()
+
+    for module in network.modules():
+        if not list(module.children()):
+            module.register_forward_hook(count)
+    return total
+
+
+def decoded_frames_per_s() -> float:
+    """Decode a synthetic clip of Something-Something's size (VP9, 240 px high) on one core; frames a second."""
+    import numpy as np
+
+    from hoiray.datasets.video_frames import read_frames
+    from hoiray.io.store import Store
+    from hoiray.synthetic.encode import VIDEO_CODECS, VideoEncoder
+
+    width, height = CLIP_WH
+    encoder = VideoEncoder(VIDEO_CODECS["webm"], fps=12.0, size_wh=CLIP_WH)
+    rng = np.random.default_rng(0)
+    texture = rng.integers(0, 256, (height // 8, width // 8 + 40, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
+    for frame in range(CLIP_FRAMES):
+        encoder.add(
+            np.ascontiguousarray(np.resize(texture[:height, 2 * frame :], (height, texture.shape[1], 3))[:, :width])
+        )
+    import tempfile
+
+    with tempfile.TemporaryDirectory(prefix="hoiray-") as folder:
+        store = Store.open(folder)
+        store.write("clip.webm", encoder.finish())
+        read_frames(store, "clip.webm")
+        start = time.process_time()
+        read_frames(store, "clip.webm")
+        return CLIP_FRAMES / (time.process_time() - start)
+
+
+def markdown(passes: list[Pass], frames_per_s: float) -> str:
+    """Write the table."""
+    lines = [
+        "# Roofline",
+        "",
+        f"Arithmetic, not measurements: operations counted by torch, {REACHED:.0%} of a GPU's dense half-precision peak"
+        f" assumed to be reached, {VIEWS} views a hand. Decoding was timed here: {frames_per_s:.0f} frames of"
+        f" {CLIP_WH[0]} x {CLIP_WH[1]} px (VP9) a core and second.",
+        "",
+        "| preset | GFLOP a pass | MB moved a pass | weights, M | GPU | hands/s, 8 views | limited by | decoding cores |",
+        "| --- | ---: | ---: | ---: | --- | ---: | --- | ---: |",
+    ]
+    for each in passes:
+        for name, gpu in GPUS.items():
+            hands = each.hands_per_s(gpu)
+            cores = hands / HANDS_PER_FRAME / frames_per_s
+            lines.append(
+                f"| {each.preset} | {each.gflop:.2f} | {each.mbytes:.1f} | {each.mparams:.1f} | {name} | {hands:,.0f} |"
+                f" {each.limit(gpu)} | {cores:.1f} |"
+            )
+    return "\n".join([*lines, ""])
