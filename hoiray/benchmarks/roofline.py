@@ -166,7 +166,7 @@ def markdown(passes: list[Pass], frames_per_s: float) -> str:
         f" assumed to be reached, {VIEWS} views a hand. Decoding was timed here: {frames_per_s:.0f} frames of"
         f" {CLIP_WH[0]} x {CLIP_WH[1]} px (VP9) a core and second.",
         "",
-        "| preset | GFLOP a pass | MB moved a pass | weights, M | GPU | hands/s, 8 views | limited by | decoding cores |",
+        "| preset | GFLOP a pass | MB a pass | weights, M | GPU | hands/s, 8 views | limited by | decoding cores |",
         "| --- | ---: | ---: | ---: | --- | ---: | --- | ---: |",
     ]
     for each in passes:
