@@ -102,6 +102,18 @@ def roofline(out: Out = Path("out/benchmark")) -> None:
     typer.echo(run(out))
 
 
+@app.command()
+def trust(
+    out: Out = Path("out/benchmark"),
+    trials: Annotated[int, typer.Option(help="Calibrations in each simulated world.", min=1)] = 500,
+    videos: Annotated[int, typer.Option(help="Videos of each calibration.", min=2)] = 200,
+) -> None:
+    """How often a calibration's promise is broken in simulated worlds, beside the bound that counts frames."""
+    from hoiray.benchmarks.trust import run
+
+    typer.echo(run(out, trials=trials, videos=videos))
+
+
 if __name__ == "__main__":
     try:
         app()

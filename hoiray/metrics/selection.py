@@ -133,10 +133,7 @@ class Ranking:
 
     def _spread(self, weights: AnyFloats | None) -> tuple[Floats, Floats]:
         """(N,) weights in order, and losses of which each is the weighted mean of its group of equal scores."""
-        if weights is None:
-            weight = np.ones(len(self.loss))
-        else:
-            weight = np.asarray(weights, dtype=np.float64)[self.order]
+        weight = np.ones(len(self.loss)) if weights is None else np.asarray(weights, dtype=np.float64)[self.order]
         if self.group[-1] == len(self.group) - 1:
             return weight, self.loss
         total = np.bincount(self.group, weights=weight)

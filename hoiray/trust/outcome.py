@@ -132,6 +132,6 @@ def promise_in_words(calibration: Calibration) -> str:
         f" accepted labels are beyond {promise.max_error:g} ({promise.metric}), for {units} like these and this"
         f" predictor. Proved on {len(data.proving_units)} {units}, confidence fitted on {len(data.fitting_units)}"
         f" others. Accepted at {calibration.min_confidence:.3f} and above: {proof.coverage:.1%} of the labels, of which"
-        f" {proof.bad_fraction:.1%} are beyond it there. One of the {units} with more than {promise.rows_cap:g} accepted"
-        " labels counts as so many."
+        f" {proof.bad_fraction:.1%} are beyond it there. One of the {units} with more than {promise.rows_cap:g}"
+        " accepted labels counts as so many."
     )
