@@ -19,8 +19,9 @@ $(READY): pyproject.toml constraints.txt scripts/setup_env.sh
 
 SOURCES := $(shell find hoiray -name '*.py' -o -name '*.npz')
 
-demo: $(OUT)/doctor.txt $(OUT)/hand.png $(OUT)/lab.png  ## run what exists so far, end to end, into out/
-	@echo "demo: look at $(OUT)/hand.png and $(OUT)/lab.png. Next, a data set of your own: $(BIN)/hoiray inspect PATH-OR-S3-URI"
+demo: $(OUT)/doctor.txt $(OUT)/hand.png $(OUT)/lab.png  ## the whole loop on a synthetic world, into out/; again, it goes on
+	@$(BIN)/hoiray demo --out $(OUT)/demo
+	@echo "demo: look at $(OUT)/demo/demo.html, $(OUT)/hand.png and $(OUT)/lab.png"
 
 $(OUT)/doctor.txt: $(READY)
 	@mkdir -p $(OUT)
