@@ -263,7 +263,7 @@ class _Builder:
         for needed_gib, room_gib, whose in ((whole_gib, max_gib, "allowed"), (missing_gib, free_gib, "free")):
             if room_gib is not None and needed_gib > room_gib:
                 each = f"{len(self.places):,} images in squares of {self.side_px} px"
-                expected, found = f"at most {room_gib:.2f} GiB, as {whose}", f"{needed_gib:.2f} GiB for {each}"
+                expected, found = f"at most {room_gib:.3g} GiB, as {whose}", f"{needed_gib:.3g} GiB for {each}"
                 fix = "Name a larger disk (--cache), raise train.max_cache_gib, or train on fewer labels."
                 raise ConfigError(describe(what=f"crops in {self.folder}", expected=expected, found=found, fix=fix))
 

@@ -80,3 +80,11 @@ def test_weights_come_along() -> None:
 def test_a_batch_of_nothing_is_refused() -> None:
     with pytest.raises(ContractError, match="at least one sample"):
         collate([])
+
+
+def test_kinds_of_labels_are_told_where_they_are_asked_for() -> None:
+    made = [replace(sample, is_pseudo=index == 1) for index, sample in enumerate(samples())]
+    assert collate(made).is_pseudo is None
+    kinds = collate(made, tells_kinds=True).is_pseudo
+    assert kinds is not None
+    assert kinds.tolist() == [False, True, False]

@@ -10,7 +10,14 @@ import pytest
 
 from hoiray.config.what import Augmentation
 from hoiray.datasets import crop_cache
-from hoiray.datasets.crop_cache import READ_STAGE, CacheOptions, CropCache, open_crop_cache, stored_affines
+from hoiray.datasets.crop_cache import (
+    READ_STAGE,
+    CacheOptions,
+    CropCache,
+    forget_unread,
+    open_crop_cache,
+    stored_affines,
+)
 from hoiray.datasets.crop_plan import CropSpec
 from hoiray.datasets.label_source import AnnotatedSource
 from hoiray.datasets.sample import Sample
@@ -218,3 +225,26 @@ def test_a_cache_travels_without_its_pixels(dataset: memory.MemoryDataset, tmp_p
 def test_options_that_store_nothing_are_refused(options: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match="crop cache"):
         CacheOptions(Path(), **options)  # type: ignore[arg-type]  # a test
+
+
+def test_what_the_disk_has_no_room_for_is_refused_with_the_arithmetic(
+    dataset: memory.MemoryDataset, tmp_path: Path
+) -> None:
+    options = CacheOptions(tmp_path, max_gib=1e-5)
+    with pytest.raises(
+        ConfigError, match=r"at most 1e-05 GiB, as allowed, found 0.\d+ GiB for 20 images in squares of"
+    ):
+        open_crop_cache([AnnotatedSource(dataset)], SPEC, NO_COLOUR, options)
+    assert not list(tmp_path.glob("crops-*/part-*"))
+
+
+def test_parts_that_lack_pixels_can_be_forgotten(tmp_path: Path) -> None:
+    dataset = memory.make_dataset(COUNT)
+    whole = cache_of(dataset, tmp_path)
+    forget_unread(whole)
+    assert len(list(whole.folder.glob("part-*"))) == 1
+    damaged = replace(memory.make_dataset(COUNT), unreadable={5})
+    lacking = cache_of(damaged, tmp_path / "other")
+    assert [letter.stage for letter in lacking.dead_letters] == [READ_STAGE]
+    forget_unread(lacking)
+    assert list(lacking.folder.glob("part-*")) == []

@@ -2,7 +2,7 @@ import memory_dataset as memory
 import numpy as np
 import pytest
 
-from hoiray.datasets.crop_images import FullImages, images_of, trimmed_mask
+from hoiray.datasets.crop_images import FullImages, JoinedImages, images_of, trimmed_mask
 from hoiray.datasets.crop_plan import CropSpec
 from hoiray.datasets.label_scan import all_places, scan_entries
 from hoiray.datasets.label_source import AnnotatedSource
@@ -55,3 +55,14 @@ def test_an_image_of_another_size_is_refused_by_name() -> None:
     dataset.images[1] = dataset.images[1][::2, ::2]
     with pytest.raises(InputError, match=r"memory/train/0001, image.*320 x 240 px.*160 x 120"):
         images.image(1)
+
+
+def test_joined_sets_give_each_sample_its_own_pixels() -> None:
+    first, second = memory.make_dataset(2), memory.make_dataset(3, is_right=False)
+    joined = JoinedImages((opened(first), opened(second)), np.array([0, 1, 1]), np.array([1, 0, 2]))
+    assert joined.image(0).pixels is first.images[1]
+    np.testing.assert_array_equal(joined.image(2).pixels, second.images[2][:, ::-1])
+    part, own = joined.object_mask(1), opened(second).object_mask(0)
+    assert part is not None
+    assert own is not None
+    np.testing.assert_array_equal(part.mask, own.mask)

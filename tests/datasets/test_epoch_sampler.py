@@ -83,8 +83,17 @@ def test_counts_are_rounded_by_largest_remainder() -> None:
     assert EpochSampler(three, batch_size=7, shares=[0.9, 0.1, 0.0]).counts_per_batch == (6, 1, 0)
 
 
-def test_an_epoch_can_be_shortened() -> None:
-    assert len(drawn(EpochSampler(ONE, batch_size=8, num_steps=2), 0)) == 2
+@pytest.mark.parametrize("num_steps", [2, 20])
+def test_steps_of_an_epoch_may_be_fixed_whatever_the_size_of_the_union(num_steps: int) -> None:
+    sampler = EpochSampler(ONE, batch_size=8, num_steps=num_steps)
+    draws = [one for epoch in range(25) for one in drawn(sampler, epoch)]
+    assert len(draws) == 25 * num_steps
+    counts = np.bincount(all_indices(draws))
+    # every sample is seen equally often, though an epoch is more than a pass or less
+    assert counts.max() - counts.min() <= 1
+    pairs = {pair for one in draws for pair in zip(one.indices.tolist(), one.epochs.tolist(), strict=True)}
+    assert len(pairs) == 25 * num_steps * 8
+    np.testing.assert_array_equal(drawn(sampler, 3, first_step=1)[0].indices, drawn(sampler, 3)[1].indices)
 
 
 @pytest.mark.parametrize(

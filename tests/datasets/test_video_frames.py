@@ -4,8 +4,10 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from s3_server import S3Server
 
-from hoiray.datasets.video_frames import read_frames, video_facts
+from hoiray.datasets import video_frames
+from hoiray.datasets.video_frames import StoredVideo, numbered_frames, read_frames, video_facts
 from hoiray.errors import InputError
 from hoiray.io.store import Store
 
@@ -147,3 +149,40 @@ def test_a_turned_video_is_shown_upright(store: Store) -> None:
 
 
 _QUARTER = (0, 1 << 16, 0, -(1 << 16), 0, 0, 64 << 16, 0, 1 << 30)
+
+
+def planned(store: Store, key: str) -> StoredVideo:
+    info = store.info(key)
+    assert info is not None
+    return StoredVideo(key, None, store.url(key), info.size_bytes, info.etag)
+
+
+def test_frames_are_numbered_at_the_rate_they_were_labelled_at(store: Store) -> None:
+    video = planned(store, "a.webm")
+    every = np.stack(list(numbered_frames(video, [3, 4, 9], None)))
+    np.testing.assert_array_equal(every, read_frames(store, "a.webm", [3, 4, 9]))
+    # the clip has 12 frames a second: at 24 each is shown twice, at 6 every second one, the first place filled early
+    doubled = list(numbered_frames(video, [6, 7], 24.0))
+    np.testing.assert_array_equal(doubled[0], doubled[1])
+    assert len(list(numbered_frames(video, [0, 1, 2], 6.0))) == 3
+
+
+@pytest.mark.s3
+def test_a_video_from_afar_is_read_whole_or_by_a_copy(
+    store: Store, s3_environment: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    far = Store.open(f"{s3_environment.uri}/numbered")
+    far.write("a.mp4", store.read("a.mp4"))
+    video = planned(far, "a.mp4")
+    expected = read_frames(store, "a.mp4", [2, 20])
+    np.testing.assert_array_equal(np.stack(list(numbered_frames(video, [2, 20], None))), expected)
+    monkeypatch.setattr(video_frames, "MAX_BYTES_IN_MEMORY", 0)
+    np.testing.assert_array_equal(np.stack(list(numbered_frames(video, [2, 20], None))), expected)
+    far.write("a.mp4", store.read("a.mp4")[:-1] + b"x")
+    with pytest.raises(InputError, match=r"a\.mp4"):
+        list(numbered_frames(video, [2], None))
+
+
+def test_a_number_behind_the_end_is_named(store: Store) -> None:
+    with pytest.raises(InputError, match=r"a\.mp4: expected a frame of number 24, found 24 numbers"):
+        list(numbered_frames(planned(store, "a.mp4"), [0, 24], None))

@@ -13,7 +13,15 @@ from hoiray.errors import ContractError
 from hoiray.geometry.rotations_torch import axis_angle_to_matrix
 from hoiray.models.batch import Batch
 from hoiray.models.heatmaps import gaussians
-from hoiray.models.losses import TOTAL, TrainedNetwork, compute_losses, depths_in_box_sides
+from hoiray.models.losses import (
+    HAND_ANNOTATED,
+    HAND_PSEUDO,
+    PSEUDO_SHARE,
+    TOTAL,
+    TrainedNetwork,
+    compute_losses,
+    depths_in_box_sides,
+)
 from hoiray.models.network import NetworkOutput
 
 CELLS = 4
@@ -380,3 +388,25 @@ def test_depths_have_the_unit_of_the_picture() -> None:
 def test_a_hand_seen_as_one_point_has_finite_depths() -> None:
     zeros = torch.zeros(1, 21, 3)
     assert torch.isfinite(depths_in_box_sides(zeros, zeros[..., :2], torch.tensor([[10.0, 10.0]]))).all()
+
+
+def test_the_hand_is_told_of_annotated_and_pseudo_labels_apart() -> None:
+    config = tiny_config()
+    batch, network = make_batch(config, size=4), TrainedNetwork(make_network(config))
+    network.eval()
+    told = network(replace(batch, is_pseudo=torch.tensor([True, False, False, True])))
+    silent = network(batch)
+    assert torch.equal(told[TOTAL], silent[TOTAL])
+    assert set(told) - set(silent) == {HAND_ANNOTATED, HAND_PSEUDO, PSEUDO_SHARE}
+    assert float(told[PSEUDO_SHARE]) == 0.5
+    weights = config.losses.weights
+    hand = sum(
+        getattr(weights, name) * value
+        for name, value in silent.items()
+        if name != TOTAL and not name.startswith("object_")
+    )
+    torch.testing.assert_close(told[HAND_ANNOTATED] + told[HAND_PSEUDO], hand)
+    assert not told[HAND_PSEUDO].requires_grad
+    for rows, name in (([1, 2], HAND_ANNOTATED), ([0, 3], HAND_PSEUDO)):
+        alone = network(replace(rows_of(batch, rows), is_pseudo=torch.zeros(2, dtype=torch.bool)))
+        torch.testing.assert_close(alone[HAND_ANNOTATED], 2.0 * told[name])

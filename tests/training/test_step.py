@@ -5,6 +5,7 @@ import torch
 from toy_training import make_batch, spoiled, toy_state
 
 from hoiray.errors import ContractError
+from hoiray.models.losses import HAND_ANNOTATED, HAND_PSEUDO, PSEUDO_SHARE
 from hoiray.training.precision import Precision
 from hoiray.training.state import TrainState
 from hoiray.training.step import NotFiniteError, StepOutcome, take_step
@@ -114,3 +115,10 @@ def test_float16_skips_steps_until_its_scale_fits_and_gives_up_in_the_end() -> N
     assert [step().grad_norm for _ in range(25)] == [None] * 25
     with pytest.raises(NotFiniteError):
         step()
+
+
+def test_losses_of_kinds_are_means_over_the_samples_of_each() -> None:
+    parts = {"total": 3.0, HAND_ANNOTATED: 1.5, HAND_PSEUDO: 0.5, PSEUDO_SHARE: 0.25}
+    assert StepOutcome(parts, None).values() == {"total": 3.0, HAND_ANNOTATED: 2.0, HAND_PSEUDO: 2.0}
+    none = StepOutcome({"total": 3.0, HAND_ANNOTATED: 1.5, HAND_PSEUDO: 0.0, PSEUDO_SHARE: 0.0}, 1.0)
+    assert none.values() == {"total": 3.0, HAND_ANNOTATED: 1.5, "grad_norm": 1.0}
