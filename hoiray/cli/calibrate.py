@@ -25,6 +25,8 @@ from hoiray.trust.outcome import outcome_tables, promise_in_words
 _LENGTHS_MM: Final = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
 _BOX_SIDES: Final = "joints_2d_box"
 
+UNITS: Final = ("video", "subject")
+
 
 @dataclass(frozen=True)
 class CalibrationRequest:
@@ -86,8 +88,8 @@ def wish_of(request: CalibrationRequest) -> Wish:
     Raises:
         ConfigError: names the option.
     """
-    _one_of("--metric", request.metric, ERROR_NAMES)
-    _one_of("--unit", request.unit, ("video", "subject"))
+    one_of("--metric", request.metric, ERROR_NAMES)
+    one_of("--unit", request.unit, UNITS)
     if not request.out.endswith(CALIBRATION_SUFFIX):
         fix = "Limits of single measurements are .parquet; a calibration is a document."
         found = request.out
@@ -156,6 +158,11 @@ def _header(request: CalibrationRequest, wish: Wish, num_rows: int) -> dict[str,
     }
 
 
-def _one_of(option: str, found: str, names: Sequence[str]) -> None:
+def one_of(option: str, found: str, names: Sequence[str]) -> None:
+    """Refuse a word that is none of those an option takes.
+
+    Raises:
+        ConfigError: names the option and the words.
+    """
     if found not in names:
         raise ConfigError(describe(what=option, expected=f"one of {', '.join(names)}", found=found, fix="Correct it."))

@@ -48,6 +48,8 @@ assets_app = typer.Typer(
     help="Files that hoiray uses and does not ship: fetch them once.", no_args_is_help=True, rich_markup_mode=None
 )
 app.add_typer(assets_app, name="assets")
+plugin_app = typer.Typer(help="For authors of predictors.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(plugin_app, name="plugin")
 
 Overrides = Annotated[
     list[str] | None,
@@ -498,6 +500,24 @@ def calibrate_command(
     )
 
 
+@app.command("statistics")
+def statistics_command(
+    labels: Annotated[str, typer.Argument(metavar="RUN", help="Run, folder or Parquet file with labels.")],
+    out: Annotated[Path, typer.Option(help="Folder for the tables.")],
+    truth: Annotated[str | None, typer.Option(help="Root of the set with their truth.")] = None,
+    limits: Annotated[str | None, typer.Option(help="As behind hoiray judge; default: the run's own.")] = None,
+    max_error: Annotated[str, typer.Option(help="With truth: a label is good up to this error.")] = "10mm",
+    metric: Annotated[str, typer.Option(help="pa_mpjpe_mm, mpjpe_mm or joints_2d_box.")] = "pa_mpjpe_mm",
+    unit: Annotated[str, typer.Option(help="What intervals resample: video or subject.")] = "video",
+    sweeps: Annotated[bool, typer.Option(help="Move every limit too.")] = True,
+    predict_id: Annotated[str | None, typer.Option(help="Which predictions of a run; default: the only ones.")] = None,
+) -> None:
+    """Tell what every filter costs and is worth, which score ranks labels best, and what selection leaves out."""
+    from hoiray.cli.statistics import StatisticsRequest, statistics
+
+    statistics(StatisticsRequest(labels, truth, limits, metric, max_error, unit, out, sweeps, predict_id))
+
+
 @dead_app.command("list")
 def dead_list(
     run: RunFolder,
@@ -814,6 +834,28 @@ def assets_list() -> None:
     from hoiray.cli.assets import list_assets
 
     list_assets()
+
+
+@plugin_app.callback()
+def plugin_root() -> None:
+    """Keep `check` a command of its own while it is the only one."""
+
+
+@plugin_app.command("check")
+def plugin_check(
+    name: Annotated[str, typer.Argument(help="An entry point of hoiray.predictors, or a dotted path such as my.make.")],
+    checkpoint: Annotated[str | None, typer.Option(help="Its weights, local or s3://.")] = None,
+    option: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="teacher.options of a run file; may be repeated.")
+    ] = None,
+    tip_set: Annotated[str, typer.Option(help="hand.tip_set of a run file.")] = "ho3d",
+    device: Annotated[str, typer.Option(help="Where it computes: auto, cpu, cuda, ...")] = "auto",
+) -> None:
+    """Check a predictor's contract on rendered hands. Exit status 1 where a check failed."""
+    from hoiray.cli.plugin import check_plugin
+
+    options = tuple(option or ())
+    raise typer.Exit(check_plugin(name, checkpoint=checkpoint, options=options, tip_set=tip_set, device=device))
 
 
 _JOB_HELP = "{} as a job of a cluster; ends as the job ends. The same command again is the next attempt."
