@@ -1,0 +1,31 @@
+"""`hoiray reproduce`: what cannot be asked for."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hoiray.cli.reproduce import ReproduceRequest, run_reproduce
+from hoiray.errors import ConfigError
+from hoiray.io.store import Store
+from hoiray.selftrain.lock import only_here
+
+REQUEST = ReproduceRequest(("table2",), "out", "results", "tiny", 1, None, None)
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        (replace(REQUEST, tables=("table1",)), "TABLE: expected one of table2, .*, all, found 'table1'"),
+        (replace(REQUEST, size="medium"), "--size: expected one of tiny, nano, found 'medium'"),
+        (replace(REQUEST, out="s3://bucket/x"), "--out: expected a folder"),
+    ],
+)
+def test_what_cannot_be_run_is_refused(request_: ReproduceRequest, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        run_reproduce(request_)
+
+
+def test_two_in_one_folder_are_refused(tmp_path: Path) -> None:
+    with only_here(Store.open(tmp_path)), pytest.raises(ConfigError, match="one self-training at a time"):
+        run_reproduce(replace(REQUEST, out=str(tmp_path)))
