@@ -97,6 +97,9 @@ def label(request: LabelRequest) -> int:
     for line in summary_lines(summary):
         typer.echo(line)
     typer.echo(f"summary: {where}")
+    if run.teacher.predictor == LANDMARKS:
+        typer.echo(f"over a video: {runnable('view', run.output_uri, 'VIDEO', '--out', 'overlay.mp4')}")
+        typer.echo(f"as a page: {runnable('report', run.output_uri, '--out', 'report.html')}")
     if summary.num_dead:
         typer.echo(f"given up: {runnable('dead', 'list', run.output_uri)}")
     if failure is not None:

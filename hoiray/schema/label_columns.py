@@ -41,7 +41,12 @@ _HAND: Final = (
         (4,),
         frame="image",
     ),
-    Column("box_source", "string", "Who gave the hand box.", vocabulary=("given", "detected", "tracked")),
+    Column(
+        "box_source",
+        "string",
+        "Who gave the hand box. One that is detected or tracked was made by the predictor: there box_iou is circular.",
+        vocabulary=("given", "detected", "tracked"),
+    ),
     Column(
         "failure",
         "string",

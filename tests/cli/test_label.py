@@ -3,19 +3,25 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import torch
 from labelling import CLUSTER, RUN, Clip, clips, write_videos
 from labelling_predictor import BoxPredictor
+from landmark_files import needs_landmarks
+from landmark_scenes import SIZE_PX, rendered_hand
 from typer.testing import CliRunner
 
 from hoiray.cli.label import LabelRequest, configurations
 from hoiray.cli.main import app
 from hoiray.config.network import network_preset
 from hoiray.errors import ConfigError, InputError
+from hoiray.geometry.boxes import iou
 from hoiray.hand.model import HandModel
 from hoiray.models.checkpoint import write_checkpoint
 from hoiray.models.network import HandObjectNetwork
+from hoiray.synthetic.encode import H264_MP4, encode_video
 
 
 def call(*arguments: object) -> Any:
@@ -64,6 +70,49 @@ def test_the_quick_form_labels_with_a_network(tmp_path: Path) -> None:
 def test_the_quick_form_says_what_it_lacks(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="expected --boxes, --teacher too, found none"):
         configurations(LabelRequest("s3://bucket/videos", out="out"))
+
+
+def test_the_quick_form_with_landmarks_needs_nothing_but_videos() -> None:
+    run, _ = configurations(LabelRequest("videos", teacher="landmarks", out="o"))
+    assert (run.teacher.predictor, run.videos.box_format, run.videos.hand_side) == ("landmarks", "none", "boxes")
+    # boxes made of its own points say nothing about them; turned further it reads no hands
+    assert run.limits.min_box_iou is None  # type: ignore[union-attr]
+    assert run.ensemble.max_rotation_deg == 30.0
+    boxed, _ = configurations(LabelRequest("videos", teacher="landmarks", out="o", boxes="b.parquet"))
+    assert boxed.videos.box_format == "parquet"
+    assert boxed.limits.min_box_iou == 0.6  # type: ignore[union-attr]
+
+
+def test_missing_landmark_networks_are_said_before_anything_begins(tmp_path: Path) -> None:
+    write_videos(str(tmp_path), {"clip.mp4": Clip(2)})
+    nowhere = f"teacher.options.folder={tmp_path / 'nowhere'}"
+    result = call(tmp_path / "videos", "--teacher", "landmarks", "--out", tmp_path / "out", "--set", nowhere)
+    assert isinstance(result.exception, InputError)
+    assert "hoiray assets fetch landmarks" in str(result.exception)
+    assert not (tmp_path / "out").exists()
+
+
+@needs_landmarks
+def test_a_plain_video_of_a_hand_becomes_labels_with_one_command(tmp_path: Path) -> None:
+    hands = [rendered_hand(shift_m=(0.002 * frame, 0.0)) for frame in range(3)]
+    video = encode_video((hand.image for hand in hands), H264_MP4, fps=12, size_wh=(SIZE_PX, SIZE_PX))
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "hand.mp4").write_bytes(video)
+    out = tmp_path / "out"
+    result = call(
+        tmp_path / "videos", "--teacher", "landmarks", "--out", out, "--no-ray", "--set", "ensemble.num_views=2",
+        "--set", "pools.predict.batch_size=2",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert f"view {out} VIDEO" in result.stdout
+    (table,) = (pq.read_table(path) for path in out.glob("labels/*/data/**/*.parquet"))
+    assert table["frame_index"].to_pylist() == [0, 1, 2]
+    assert table["box_source"].to_pylist() == ["detected", "tracked", "tracked"]
+    assert set(table["is_right"].to_pylist()) == {True}
+    for row, hand in zip(table.to_pylist(), hands, strict=True):
+        assert row["failure"] is None
+        assert iou(np.array(row["bbox_xyxy"]), hand.bbox_xyxy) > 0.6
+        assert row["reprojection_mean_box_sides"] < 0.04
 
 
 def test_the_quick_form_knows_what_boxes_of_something_else_mean() -> None:

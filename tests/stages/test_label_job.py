@@ -44,7 +44,8 @@ def test_a_plan_of_other_videos_is_not_gone_on_with(data: Path) -> None:
 
 
 def test_a_run_without_boxes_is_refused(data: Path) -> None:
-    run = run_of(data, data / "out", "videos.box_format=none", "videos.boxes_uri=null", "videos.hand_side=both")
+    free = ("videos.box_format=none", "videos.boxes_uri=null", "videos.hand_side=both")
+    run = run_of(data, data / "out", *free, "teacher.predictor=network")
     expected = r"expected boxes of the hands, which .* does not find by itself, found none.*landmarks"
     with pytest.raises(ConfigError, match=expected):
         open_label_job(run)

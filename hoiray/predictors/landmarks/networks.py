@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from hoiray.predictors.landmarks.graph_network import GraphNetwork
 
-FloatArray = npt.NDArray[np.float64]
+FloatArray = npt.NDArray[np.floating]
 Frames = npt.NDArray[np.uint8]
 Variant = Literal["full", "lite"]
 
@@ -140,8 +140,8 @@ class HandNetworks:
             return torch.from_numpy(crops)
         from hoiray.predictors.device_colour import change_crops
 
-        on_device = (torch.as_tensor(values, device=self.device) for values in (frames, frame_index, A))
-        cut = cut_crops(*on_device, size_px)
+        seen, index, affines = (torch.as_tensor(values, device=self.device) for values in (frames, frame_index, A))
+        cut = cut_crops(seen, index, affines, size_px)
         return cut if views is None else change_crops(cut, views)
 
     def _run(self, name: str, pixels: "Tensor") -> list[FloatArray]:

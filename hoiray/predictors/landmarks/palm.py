@@ -13,7 +13,7 @@ import numpy.typing as npt
 from hoiray.geometry import boxes
 from hoiray.geometry.crops import apply_affine, invert_affine
 
-FloatArray = npt.NDArray[np.float64]
+FloatArray = npt.NDArray[np.floating]
 
 INPUT_PX: Final = 192
 MIN_SCORE: Final = 0.5

@@ -78,7 +78,8 @@ class LandmarkPredictor:
     def predict(self, request: HandRequest) -> HandPredictions:
         """Answer every hand of a request; see the protocol."""
         count = len(request)
-        is_inside = np.isfinite(clip_to_image(request.hand_boxes_xyxy, *request.image_size_wh)).all(axis=1)
+        cut = clip_to_image(request.hand_boxes_xyxy, *request.image_size_wh)
+        is_inside: npt.NDArray[np.bool_] = np.asarray(np.isfinite(cut).all(axis=1))
         rows = np.flatnonzero(is_inside)
         readings = self._read(request.rows(rows)) if len(rows) else None
         is_seen = np.zeros(count, np.bool_)

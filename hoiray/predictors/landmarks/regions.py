@@ -15,7 +15,7 @@ from hoiray.geometry import boxes
 from hoiray.geometry.crops import crop_affine
 from hoiray.hand.joints import SIMPLE_NAMES
 
-FloatArray = npt.NDArray[np.float64]
+FloatArray = npt.NDArray[np.floating]
 
 BOX_FACTOR: Final = 1.4
 """Side of a square over the longer side of a tight box: what the network's own squares have in the mean."""

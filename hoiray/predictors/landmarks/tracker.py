@@ -12,7 +12,7 @@ from hoiray.predictors.detector import BoxSource, DetectedHands
 from hoiray.predictors.landmarks.networks import HandNetworks, Readings
 from hoiray.predictors.landmarks.regions import regions_of_palms, regions_of_points
 
-FloatArray = npt.NDArray[np.float64]
+FloatArray = npt.NDArray[np.floating]
 Image = npt.NDArray[np.uint8]
 
 PALM_INTERVAL_FRAMES: Final = 5
