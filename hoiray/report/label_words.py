@@ -1,7 +1,8 @@
 """A run of labels in plain sentences: what was labelled, what was refused and why, and what to do next."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Final
 
 from hoiray.report.label_picture import WORDS
@@ -15,6 +16,25 @@ FEW_ACCEPTED: Final = 0.05
 
 MANY_ALONE: Final = 0.05
 """A limit that alone refuses at least this share of all rows decides the yield."""
+
+LIMIT_KEYS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "box_iou": "min_box_iou=VALUE",
+        "reprojection": "max_reprojection_box_sides=VALUE",
+        "bone_length": "min_bone_length_ratio=VALUE",
+        "joint_angle": "max_joint_angle_deg=VALUE",
+        "spread_2d": "max_spread_2d_box_sides=VALUE",
+        "spread_3d": "max_spread_3d_m=VALUE",
+        "spread_rotation": "max_spread_rotation_deg=VALUE",
+        "motion_2d": "max_motion_2d_box_sides=VALUE",
+        "motion_pose": "max_motion_pose=VALUE",
+        "no_predecessor": "predecessor_rule=backward_or_forward",
+        "predecessor_refused": "predecessor_must_pass_spatial=false",
+        "held_sample": "max_held_sample_score=VALUE",
+        "shape_deviation": "max_shape_deviation_sigma=VALUE",
+    }
+)
+"""What to change in the paper's limits so that a reason refuses less."""
 
 NOT_CALIBRATED: Final = (
     "The confidence of these labels is not calibrated: the limits say what was refused, not how often an accepted label"
@@ -164,7 +184,8 @@ def _limit_step(
         f"Look at the labels that {what} alone refuses ({share:.1f} % of all; choose the reason among the pictures)."
         " If they look right, try another limit: judging again needs no model and no video."
     )
-    return [(text, f"hoiray judge {run} --out NEW_FOLDER --set limits.KEY=VALUE")]
+    change = LIMIT_KEYS.get(one.reason)
+    return [(text, None if change is None else f"hoiray judge {run} --out NEW_FOLDER --set limits.{change}")]
 
 
 def in_percent(share: HasInterval) -> Interval:

@@ -1,9 +1,12 @@
 from report_scenes import facts_of, rows_of
 
-from hoiray.report.label_words import NOT_CALIBRATED, next_steps, seconds, summary_sentences, summary_tiles
+from hoiray.cli.judge import read_limits
+from hoiray.config.what import PaperLimits
+from hoiray.report.label_words import LIMIT_KEYS, NOT_CALIBRATED, next_steps, seconds, summary_sentences, summary_tiles
 from hoiray.report.measures import measures_of
 from hoiray.report.refusals import refusals_of
 from hoiray.report.run_facts import RunFacts
+from hoiray.schema.vocabularies import REJECT_REASONS
 
 ROWS = rows_of(("a", "b"), 6)
 REFUSALS = refusals_of(ROWS.reasons)
@@ -48,6 +51,16 @@ def test_the_limit_that_alone_refuses_most_is_named_with_its_number() -> None:
     (text,) = (text for text, command in steps_of(facts_of(ROWS)) if command and command.startswith("hoiray judge"))
     assert "Mesh fills its box (IoU): at least 0.6" in text
     assert "16.7 %" in text
+    assert (
+        "hoiray judge s3://bucket/run --out NEW_FOLDER --set limits.min_box_iou=VALUE"
+        in dict(steps_of(facts_of(ROWS))).values()
+    )
+
+
+def test_a_change_of_limits_that_is_proposed_can_be_made() -> None:
+    assert set(LIMIT_KEYS) <= set(REJECT_REASONS)
+    for change in LIMIT_KEYS.values():
+        assert read_limits("paper", [f"limits.{change.replace('VALUE', '0.5')}"]) != PaperLimits()
 
 
 def test_a_run_with_hardly_any_accepted_label_is_looked_at_first() -> None:
