@@ -118,7 +118,6 @@ def test_the_flat_hand_convention_has_no_default() -> None:
     [
         ({"boxes_uri": "b.json"}, "box_format"),
         ({"box_format": "coco"}, "boxes_uri"),
-        ({"hand_side": "boxes"}, "hand_side"),
         ({"hand_side": "boxes", "box_format": "something_else", "boxes_uri": "b.json"}, "hand_side"),
     ],
 )
@@ -132,6 +131,10 @@ def test_boxes_their_format_and_the_side_must_fit(values: dict[str, str], field:
 def test_boxes_that_tell_the_side_may_decide_it(box_format: str) -> None:
     videos = Videos.model_validate({"uri": "v", "hand_side": "boxes", "box_format": box_format, "boxes_uri": "b"})
     assert videos.hand_side == "boxes"
+
+
+def test_without_boxes_who_finds_the_hands_may_tell_their_side() -> None:
+    assert Videos.model_validate({"uri": "v", "hand_side": "boxes"}).hand_side == "boxes"
 
 
 def test_a_video_is_cut_only_into_whole_shards() -> None:
