@@ -518,6 +518,20 @@ def statistics_command(
     statistics(StatisticsRequest(labels, truth, limits, metric, max_error, unit, out, sweeps, predict_id))
 
 
+@app.command("explain")
+def explain_command(
+    labels: Annotated[str, typer.Argument(metavar="RUN", help="Run, folder or Parquet file with labels.")],
+    video: Annotated[str, typer.Argument(help="Its id, or its name without folder and suffix.")],
+    frame: Annotated[int, typer.Argument(help="Number of the frame at the sampled rate, from 0.", min=0)],
+    limits: Annotated[str | None, typer.Option(help="As behind hoiray judge; default: the run's own.")] = None,
+    predict_id: Annotated[str | None, typer.Option(help="Which predictions of a run; default: the only ones.")] = None,
+) -> None:
+    """Show why a frame's labels are accepted or refused: every measurement beside its limit, and their origin."""
+    from hoiray.cli.explain import explain
+
+    explain(labels, video, frame, limits=limits, predict_id=predict_id)
+
+
 @dead_app.command("list")
 def dead_list(
     run: RunFolder,

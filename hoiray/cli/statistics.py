@@ -66,7 +66,7 @@ def statistics(request: StatisticsRequest) -> None:
     """
     one_of("--metric", request.metric, ERROR_NAMES)
     one_of("--unit", request.unit, UNITS)
-    limits = _own_limits(request.labels) if request.limits is None else read_limits(request.limits, [])
+    limits = own_limits(request.labels) if request.limits is None else read_limits(request.limits, [])
     rules, _ = rules_of(limits)
     if request.unit == "subject" and request.truth is None:
         fix = "Resample videos, or name the truth."
@@ -129,7 +129,7 @@ def _verdict_score(verdicts: Verdicts) -> dict[str, np.ndarray]:
     return {"the verdict alone": verdicts.accepted.astype(np.float64)}
 
 
-def _own_limits(uri: str) -> PaperLimits | CalibratedLimits:
+def own_limits(uri: str) -> PaperLimits | CalibratedLimits:
     """Return the limits of a run's own run file.
 
     Raises:

@@ -1,13 +1,17 @@
 """Stored predictions judged in memory and laid beside the truth: what calibrations and statistics are made of."""
 
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from hoiray.config.what import PaperLimits
-from hoiray.errors import ConfigError, describe
+from hoiray.errors import ConfigError, InputError, describe
 from hoiray.evaluation.label_truth import Compared, compare_labels, read_true_hands
 from hoiray.filters.rules import Rules
+from hoiray.schema.label_columns import PREDICTION_COLUMNS
+from hoiray.stages.judge import judge
 from hoiray.stages.limits import WITHOUT_LIMITS
 from hoiray.stages.rejudge import Judgement, list_parts, rejudge
 from hoiray.trust.calibrate import CalibrationRows, Unit
@@ -47,6 +51,34 @@ def judged(uri: str, rules: Rules, predict_id: str | None = None) -> pa.Table:
     """
     parts = list_parts(uri, predict_id)
     return pa.concat_tables([labels for _, labels in rejudge(parts, Judgement(PaperLimits(), rules, None))])
+
+
+def judged_videos(uri: str, rules: Rules, video_id: str, predict_id: str | None = None) -> pa.Table:
+    """Judge the stored rows of one video; the rows' `judge_id` means nothing.
+
+    Args:
+        uri: a run, a folder or a Parquet file of predictions or labels.
+        rules: the limits.
+        video_id: of the video, or its name without folder and suffix.
+        predict_id: which predictions of a run; None for the only ones.
+
+    Raises:
+        InputError: no such video, or several of that name.
+        ConfigError, ContractError: as in :func:`judged`.
+    """
+    names, tables = set[str](), []
+    for part in list_parts(uri, predict_id):
+        stored = part.read(["video_id"])["video_id"].to_pylist()
+        wanted = [name for name in stored if video_id in (name, PurePosixPath(name).stem)]
+        if wanted:
+            names |= set(wanted)
+            rows = part.read([column.name for column in PREDICTION_COLUMNS])
+            tables.append(rows.filter(pc.is_in(rows["video_id"], value_set=pa.array(sorted(set(wanted))))))
+    if len(names) != 1:
+        fix = "Name the video as the labels do, with folder and suffix."
+        found = ", ".join(sorted(names)) or "none"
+        raise InputError(describe(what=f"video {video_id} in {uri}", expected="one with labels", found=found, fix=fix))
+    return judge(pa.concat_tables(tables).combine_chunks(), rules, "-")
 
 
 def compare_stored(uri: str, truth_uri: str, predict_id: str | None = None) -> tuple[pa.Table, Compared]:

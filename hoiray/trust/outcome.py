@@ -3,13 +3,14 @@
 Everything is told of the units that proved the limit, which confidence was not fitted on.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from hoiray.evaluation.bootstrap import GroupBootstrap
+from hoiray.evaluation.bootstrap import GroupBootstrap, Interval
 from hoiray.evaluation.tables import Cell, Column, Table
 from hoiray.metrics.selection import Ranking, oracle_score, random_score
 from hoiray.schema.calibration import Calibration
@@ -55,21 +56,19 @@ def ranking_table(
     """
     first = next(iter(scores))
     rankings = {name: Ranking.of(score, loss) for name, score in scores.items()}
+
+    def bounded(statistic: Callable[[Floats], float]) -> Interval:
+        return bootstrap.of_weights(statistic, NUM_RESAMPLED_RANKINGS).scaled(100.0)
+
     rows: dict[str, dict[str, Cell]] = {}
     for name, ranking in rankings.items():
-        cells: dict[str, Cell] = {
-            "aurc": bootstrap.of_weights(ranking.aurc, NUM_RESAMPLED_RANKINGS).scaled(100.0),
-            "augrc": bootstrap.of_weights(ranking.augrc, NUM_RESAMPLED_RANKINGS).scaled(100.0),
-            "risk": bootstrap.of_weights(
-                lambda weights, ranking=ranking: ranking.risk_at(at_coverage, weights), NUM_RESAMPLED_RANKINGS
-            ).scaled(100.0),
+        rows[name] = {
+            "aurc": bounded(ranking.aurc),
+            "augrc": bounded(ranking.augrc),
+            "risk": bounded(partial(ranking.risk_at, at_coverage)),
         }
         if name != first:
-            cells["less"] = bootstrap.of_weights(
-                lambda weights, ranking=ranking: ranking.augrc(weights) - rankings[first].augrc(weights),
-                NUM_RESAMPLED_RANKINGS,
-            ).scaled(100.0)
-        rows[name] = cells
+            rows[name]["less"] = bounded(partial(_augrc_difference, ranking, rankings[first]))
     columns = {
         "aurc": Column("AURC x 100", "", 2),
         "augrc": Column("AUGRC x 100", "", 2),
@@ -82,6 +81,10 @@ def ranking_table(
         " detector's box score is not stored with labels; the predictor's own confidence is that in its 2D joints."
     )
     return Table("ranking", "Which score ranks labels best?", note, columns, rows)
+
+
+def _augrc_difference(first: Ranking, second: Ranking, weights: Floats) -> float:
+    return first.augrc(weights) - second.augrc(weights)
 
 
 def reliability_table(confidence: Floats, is_good: Bools, bootstrap: GroupBootstrap) -> Table:

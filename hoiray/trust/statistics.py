@@ -21,6 +21,9 @@ Bools = npt.NDArray[np.bool_]
 LITTLE_SHARE: Final = 0.01
 """A filter that removes a smaller share of the bad labels is asked what it is for."""
 
+USELESS_DIFFERENCE: Final = 0.15
+"""Where what a filter refuses is surely less than this more often bad than what is accepted, it is of no use."""
+
 REASONS: Final = tuple(REJECT_REASONS)
 
 
@@ -213,8 +216,10 @@ def finding_of(cost: float, removed: float, difference: Interval, num_extra: int
     words = f"{_cost_words(cost)}, removes {removed:.1%} of the bad labels"
     if difference.high < 0.0:
         return f"{words}: harmful, what it refuses is better than what is accepted: switch it off"
+    if difference.high < USELESS_DIFFERENCE and not difference.low > 0.0:
+        return f"{words}: useless, what it refuses is hardly worse than what is accepted: consider switching off"
     if not difference.low > 0.0:
-        return f"{words}: useless, no worse than what is accepted as far as can be told: consider switching off"
+        return f"{words}: these labels cannot tell whether what it refuses is worse: add videos with truth"
     if removed < LITTLE_SHARE:
         return f"{words}: right, and hardly of use: consider switching off"
     return f"{words}: keep it"

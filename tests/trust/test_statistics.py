@@ -4,7 +4,7 @@ import pytest
 from hoiray.evaluation.bootstrap import GroupBootstrap, Interval
 from hoiray.trust.statistics import REASONS, Sweep, Variant, Verdicts, finding_of, statistics_tables
 
-NUM_ROWS = 1000
+NUM_ROWS = 3000
 GROUPS = [f"video {row // 20}" for row in range(NUM_ROWS)]
 USEFUL, USELESS, HARMFUL, IDLE = "box_iou", "bone_length", "joint_angle", "spread_3d"
 
@@ -28,7 +28,7 @@ def verdicts() -> Verdicts:
         others[:, REASONS.index(name)] = False
         variants.append(Variant(name, ~others.any(axis=1), ~failing))
     sweep = Sweep("box_iou", "1", (0.1, 0.6), (np.ones(NUM_ROWS, np.bool_), ~fails[USEFUL]))
-    return Verdicts(reasons, tuple(variants), (sweep,), is_bad, np.where(is_bad, 20.0, 5.0), 1250)
+    return Verdicts(reasons, tuple(variants), (sweep,), is_bad, np.where(is_bad, 20.0, 5.0), 3750)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def test_recall_and_coverage_count_hands_that_nobody_found(tables: dict[str, dic
     assert isinstance(recall, Interval)
     assert precision.value == pytest.approx(100.0 * (~is_bad)[accepted].mean())
     assert recall.value == pytest.approx(100.0 * accepted[~is_bad].mean())
-    assert row["coverage_all"] == pytest.approx(100.0 * accepted.sum() / 1250)
+    assert row["coverage_all"] == pytest.approx(100.0 * accepted.sum() / 3750)
 
 
 def test_a_moved_limit_has_its_coverage_and_bad_share(tables: dict[str, dict[str, dict[str, object]]]) -> None:
@@ -99,4 +99,9 @@ def test_a_filter_that_is_right_and_removes_next_to_nothing_is_asked_what_it_is_
         "costs 8.0% coverage, removes 0.2% of the bad labels: right, and hardly of use: consider switching off"
     )
     assert "keep it" in finding_of(0.08, 0.2, surely_worse, 9)
-    assert "useless" in finding_of(0.08, 0.2, Interval(0.3, float("nan"), float("nan")), 9)
+
+
+def test_a_filter_that_may_be_useless_or_not_is_called_neither() -> None:
+    for unsure in (Interval(0.3, float("nan"), float("nan")), Interval(0.1, -0.1, 0.3)):
+        assert "cannot tell" in finding_of(0.08, 0.2, unsure, 9)
+    assert "useless" in finding_of(0.08, 0.2, Interval(0.02, -0.1, 0.1), 9)

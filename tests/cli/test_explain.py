@@ -1,0 +1,71 @@
+"""`hoiray explain` on stored predictions."""
+
+import math
+from pathlib import Path
+
+import pytest
+from filter_scenes import predictions
+
+from hoiray.cli.explain import explain, lineage_lines, measurement_rows, spread_lines, verdict_lines
+from hoiray.config.what import PaperLimits
+from hoiray.errors import InputError
+from hoiray.filters.rules import Rules, paper_rules
+from hoiray.io.parquet import parquet_bytes
+from hoiray.schema.label_columns import MEASUREMENT_NAMES
+from hoiray.stages.ids import make_judge_id
+from hoiray.stages.judge import judge
+
+RULES = paper_rules(PaperLimits())
+ROWS = judge(predictions(seed=2, num_videos=12), RULES, "j").to_pylist()
+
+
+def test_every_measurement_stands_beside_its_limit_and_the_words_are_those_of_the_verdict() -> None:
+    for row in ROWS:
+        cells = {name: (value, limit, words) for name, value, limit, words in measurement_rows(row, RULES)}
+        assert list(cells) == list(MEASUREMENT_NAMES)
+        value, limit, words = cells["box_iou"]
+        assert limit == "at least 0.6"
+        if math.isnan(row["box_iou"]):
+            assert (value, words.split(":")[0]) == ("-", "not measured")
+        else:
+            assert words == ("passes" if row["box_iou"] >= 0.6 else "fails")
+        assert cells["crop_change"][1] == ""
+
+
+def test_a_refused_row_names_every_reason_and_an_accepted_one_none() -> None:
+    for row in ROWS:
+        lines = verdict_lines(row, RULES)
+        assert lines[0].startswith("accepted" if row["accepted"] else "refused")
+        for reason in row["reasons"]:
+            assert any(line.startswith(f"  {reason}: ") for line in lines)
+
+
+def test_members_are_told_with_the_joints_at_which_they_disagree() -> None:
+    row = next(row for row in ROWS if row["spread_joints_3d_m"] is not None)
+    row = row | {"spread_joints_3d_m": [0.001] * 20 + [0.009]}
+    (line,) = spread_lines(row)
+    assert "pinky" in line
+    assert "9.0 mm" in line
+
+
+def test_lineage_names_the_verdict_a_run_would_have_given_the_label() -> None:
+    said = "\n".join(lineage_lines(ROWS[0], PaperLimits(), None))
+    assert make_judge_id(ROWS[0]["predict_id"], PaperLimits()) in said
+    assert ROWS[0]["shard_id"] in said
+
+
+def test_a_frame_is_found_by_the_videos_bare_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "rows.parquet").write_bytes(parquet_bytes(predictions(seed=2, num_videos=12)))
+    row = ROWS[5]
+    explain(str(tmp_path), row["video_id"], row["frame_index"], limits="paper", predict_id=None)
+    said = capsys.readouterr().out
+    assert f"frame {row['frame_index']}" in said
+    assert "box_iou" in said
+    with pytest.raises(InputError, match="expected a frame with a label: "):
+        explain(str(tmp_path), row["video_id"], 9999, limits="paper", predict_id=None)
+    with pytest.raises(InputError, match="expected one with labels, found none"):
+        explain(str(tmp_path), "no such clip", 0, limits="paper", predict_id=None)
+
+
+def test_rules_without_limits_judge_nothing() -> None:
+    assert {words.split(":")[0] for *_, words in measurement_rows(ROWS[0], Rules(()))} <= {"not judged", "not measured"}
