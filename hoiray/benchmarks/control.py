@@ -215,7 +215,8 @@ def page(known: dict[str, Any]) -> str:
             part = known[name]
             lines += _SECTIONS[name](part["rows"])
             facts = ", ".join(f"{key} {value}" for key, value in part["machine"].items())
-            lines += ["", f"Command: `{part['command']}`. Machine: {facts}.", ""]
+            lines += ["", *([part["note"], ""] if "note" in part else [])]
+            lines += [f"Command: `{part['command']}`. Machine: {facts}.", ""]
     return "\n".join(lines)
 
 
