@@ -4,12 +4,17 @@ from pathlib import Path
 
 import pytest
 
-from hoiray.cli.train import default_cache, plan_line, run_train, summary
+from hoiray.cli.train import default_cache, fix_labels, plan_line, run_train, summary
 from hoiray.cli.train_request import Request
 from hoiray.config.load import load_training, parse_training
+from hoiray.config.what import Hand
+from hoiray.datasets.label_rows import LabelChoice
+from hoiray.datasets.label_run import LabelRun
 from hoiray.errors import ConfigError
+from hoiray.io.store import Store
 from hoiray.training.data_plan import DataPlan, PlannedSet
 from hoiray.training.job import Ending
+from hoiray.training.label_plan import LabelPlan
 
 ROOT = Path(__file__).parents[2]
 SMALLER = (
@@ -88,6 +93,23 @@ def test_what_is_held_out_is_said_in_its_unit() -> None:
     )
     nothing = PlannedSet(planned.annotated, (1, 2, 3), ())
     assert plan_line(DataPlan((nothing,), {}, is_by_subject=False)) == "data: 3 images to train on, none held out"
+
+
+def test_labels_are_counted_beside_the_annotated_images() -> None:
+    annotated = parse_training("output_uri: o\ntraining: {annotated: {format: fpha, uri: d}}").training.annotated
+    run = LabelRun(
+        "r", Store.open("r"), "s", "j", "p", "q", (), 9, 5, Store.open("p"), (), None, Hand(flat_hand_mean=True)
+    )
+    plan = DataPlan((PlannedSet(annotated, (1, 2, 3), ()),), {}, is_by_subject=False,
+                    labels=LabelPlan(run, LabelChoice(), 5, 4, 2))  # fmt: skip
+    assert plan_line(plan) == (
+        "data: 3 annotated images and 5 labels (4 frames of 2 videos) to train on, none held out"
+    )
+
+
+def test_without_labels_there_is_nothing_to_fix() -> None:
+    run = parse_training("output_uri: o\ntraining: {annotated: {format: fpha, uri: d}}")
+    assert fix_labels(run) == (run, None)
 
 
 def test_crops_go_to_the_users_cache(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -39,6 +39,11 @@ def test_locations_are_absolute_for_workers_have_other_working_directories(
     run, _ = read_request(Request(data=[training_data.name], out="out"))
     assert run.output_uri == str(training_data.parent / "out")
     assert run.training.annotated.uri == str(training_data)
+    places = read_request(Request(data=[training_data.name], labels="run", init="m.safetensors", out="out"))[0].training
+    assert (places.labels_uri, places.init_uri) == (
+        str(training_data.parent / "run"),
+        str(training_data.parent / "m.safetensors"),
+    )
     far, _ = read_request(Request(data=[training_data.name], out="s3://bucket/x"))
     assert far.output_uri == "s3://bucket/x"
 
@@ -50,6 +55,12 @@ def test_the_command_line_comes_behind_the_file_and_set_behind_both(file: Path) 
     run, _ = read_request(request)
     assert (run.output_uri, run.seed, run.training.epochs, run.training.network.input_px) == ("/o", 1, 11, 96)
     assert run.training.network == network_preset("small", input_px=96)
+
+
+def test_labels_are_named_beside_the_data(file: Path) -> None:
+    request = Request(config=file, labels="s3://b/run/snapshots/x.json", labels_fraction=0.5)
+    training = read_request(request)[0].training
+    assert (training.labels_uri, training.pseudo_label_fraction) == ("s3://b/run/snapshots/x.json", 0.5)
 
 
 def test_set_reaches_both_halves(file: Path, tmp_path: Path) -> None:

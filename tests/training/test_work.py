@@ -8,7 +8,7 @@ from hoiray.errors import ConfigError, ContractError
 from hoiray.training.checkpoints import SavedState
 from hoiray.training.job import TrainJob
 from hoiray.training.offending import read_batch
-from hoiray.training.work import refuse_other_identity, work
+from hoiray.training.work import refuse_other_identity, refuse_unequal_workers, work
 from hoiray.training.world import World
 
 
@@ -20,6 +20,12 @@ def test_a_setting_that_changed_is_named_with_both_values() -> None:
         "--resume from there: expected old True, seed 1, found old None, seed 5. Resume with the settings"
     )
     refuse_other_identity(start, {"seed": 1, "size": 2, "old": True})
+
+
+def test_workers_that_see_other_samples_are_refused() -> None:
+    refuse_unequal_workers([{"seed": 1, "training samples": "a"}] * 3)
+    with pytest.raises(ContractError, match=r"worker 2: expected training samples 'a', as worker 0, found .* 'b'"):
+        refuse_unequal_workers([{"training samples": name} for name in "aab"])
 
 
 def test_the_offending_batch_lies_beside_the_rest(tmp_path: Path) -> None:
