@@ -156,8 +156,9 @@ def _why_refused(facts: RunFacts, rows: LabelRows, refusals: Sequence[Refusal]) 
                 "Funnel",
             ),
             Figure(
-                f"Share of {of} that a reason stands against; a label may have several. Dark: the reason stands alone,"
-                " so that without this limit the label would be accepted.",
+                f"Share of {of} that a reason stands against; a label may have several. Dark: the reason stands alone."
+                " A limit also decides which frames others are compared with: hoiray statistics tells what leaving it out"
+                " would accept.",
                 graphics.bars(reasons),
                 "Reasons",
             ),

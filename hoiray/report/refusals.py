@@ -1,4 +1,4 @@
-"""What each limit refuses: of all, beyond the limits before it, and of what nothing else refuses."""
+"""What each limit refuses: of all, beyond the limits before it, and where nothing else stands against a label."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,8 @@ class Refusal:
     Attributes:
         reason: the word.
         num_rows: rows it stands against.
-        num_alone: those it alone stands against: what leaving the limit out would accept.
+        num_alone: those it alone stands against. Without the limit others could be accepted, too, or refused: it also
+            decides which frames are compared, so only a verdict made again tells that.
         num_before: rows that no reason before it, in the order of the list, stands against.
         num_left: those of them that are left after it.
     """

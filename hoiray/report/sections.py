@@ -89,9 +89,9 @@ class Table:
     row_heading: str = ""
 
     def word_columns(self) -> set[int]:
-        """Return which columns hold words only, and are set as such."""
+        """Return which columns hold words and no number, and are set as such."""
         cells = [[cells[place] for _, cells in self.rows] for place in range(len(self.columns))]
-        return {place for place, own in enumerate(cells) if own and all(isinstance(cell, str | None) for cell in own)}
+        return {place for place, own in enumerate(cells) if _is_words(own)}
 
     def __post_init__(self) -> None:
         """Refuse rows that do not fit the columns."""
@@ -166,6 +166,11 @@ class Section:
 
     title: str
     blocks: Sequence[Block]
+
+
+def _is_words(cells: Sequence[Cell]) -> bool:
+    known = [cell for cell in cells if cell is not None]
+    return bool(known) and all(isinstance(cell, str) for cell in known)
 
 
 def cell_texts(cell: Cell, decimals: int) -> tuple[str, str]:

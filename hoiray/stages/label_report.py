@@ -24,22 +24,28 @@ from hoiray.render.overlay import Image
 from hoiray.report.gallery import Pictures, Stills, draw_pictures
 from hoiray.report.html_report import Page
 from hoiray.report.label_report import MAX_LISTED_VIDEOS, Shown, build_label_report
-from hoiray.report.label_rows import REASONS, LabelRows, join_rows
+from hoiray.report.label_rows import REASONS, Ints, LabelRows, join_rows
 from hoiray.report.lots import draw_labels_by_lot
 from hoiray.report.run_facts import GivenUp, RunFacts
 from hoiray.report.sections import Section
 from hoiray.report.stills import read_stills
 from hoiray.report.timelines import lay_out_timelines
 from hoiray.schema.marker import CommitMarker
+from hoiray.schema.tables import LABELS
 from hoiray.stages.dead import list_dead
 from hoiray.stages.plan import Plan
 from hoiray.stages.report_origins import origins_of, read_run
 from hoiray.stages.report_rows import Counted, count_run, draw_units, find_judge_id, label_rows_of, read_tables
+from hoiray.stages.report_tables import gauges_section
 from hoiray.stages.run_layout import labels_area
 from hoiray.stages.teacher import hand_file
+from hoiray.trust.gauges import parts_of
 
 MAX_ROWS: Final = 1_000_000
 """Rows that are read: 150 MB in memory. More would not change a drawing."""
+
+MAX_PARTED_ROWS: Final = 200_000
+"""Rows for which it is looked up which part of all hands they belong to."""
 
 MAX_GROUPS: Final = 4096
 """Groups of an interval's resamples; above, videos are put together by lot, which leaves them independent."""
@@ -80,11 +86,29 @@ def make_label_report(store: Store, plan: Plan, request: ReportRequest) -> Page:
     area = labels_area(find_judge_id(store, request.judge_id))
     counted = count_run(store, plan, area)
     drawn = draw_units(counted.units, request.max_rows, request.seed)
-    rows = join_rows([label_rows_of(table) for table in read_tables(store, drawn)])
+    rows, parts = _read(store, drawn)
     run = read_run(store)
     facts = _facts(store, plan, counted, rows, run, seed=request.seed)
     shown = _show(store, plan, rows, drawn, run=run, request=request)
-    return build_label_report(facts, rows, shown, request.extra)
+    num_parted = len(parts["side"]) if parts else 0
+    gauges = []
+    if num_parted:
+        groups = _bootstrap(rows.video[:num_parted], request.seed)
+        gauges = [gauges_section(parts, rows.is_accepted[:num_parted], groups, num_all=facts.num_rows)]
+    return build_label_report(facts, rows, shown, [*gauges, *request.extra])
+
+
+def _read(store: Store, units: Sequence[CommitMarker]) -> tuple[LabelRows, dict[str, list[str]]]:
+    """Read rows, and what the first of them are parted by."""
+    found, parts = [], dict[str, list[str]]()
+    num_rows = 0
+    for table in read_tables(store, units):
+        found.append(label_rows_of(table))
+        num_rows += table.num_rows
+        if num_rows <= MAX_PARTED_ROWS or not parts:
+            for title, names in parts_of(table).items():
+                parts.setdefault(title, []).extend(names)
+    return join_rows(found or [label_rows_of(LABELS.to_arrow().empty_table())]), parts
 
 
 def _facts(
@@ -92,7 +116,7 @@ def _facts(
 ) -> RunFacts:
     summary = counted.summary
     rules, origins = origins_of(plan, counted, run)
-    bootstrap = _bootstrap(rows, seed)
+    bootstrap = _bootstrap(rows.video, seed) if len(rows) else None
     shares = {
         reason: _mean(bootstrap, rows.reasons[:, index])
         for index, reason in enumerate(REASONS)
@@ -128,12 +152,11 @@ def _name_of(run: RunConfig | None, store: Store) -> str:
     return store.uri.rpartition("/")[2]
 
 
-def _bootstrap(rows: LabelRows, seed: int) -> GroupBootstrap | None:
-    if not len(rows):
-        return None
-    group = rows.video
-    if len(rows.video_names) > MAX_GROUPS:
-        group = np.random.default_rng(seed).permutation(len(rows.video_names))[rows.video] % MAX_GROUPS
+def _bootstrap(video: Ints, seed: int) -> GroupBootstrap:
+    group = video
+    num_videos = int(video.max()) + 1
+    if num_videos > MAX_GROUPS:
+        group = np.random.default_rng(seed).permutation(num_videos)[video] % MAX_GROUPS
     return make_bootstrap([f"{number:09d}" for number in group.tolist()], seed)
 
 

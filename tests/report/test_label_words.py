@@ -60,7 +60,7 @@ def test_the_limit_that_alone_refuses_most_is_named_with_its_number() -> None:
 def test_a_change_of_limits_that_is_proposed_can_be_made() -> None:
     assert set(LIMIT_KEYS) <= set(REJECT_REASONS)
     for change in LIMIT_KEYS.values():
-        assert read_limits("paper", [f"limits.{change.replace('VALUE', '0.5')}"]) != PaperLimits()
+        assert read_limits("paper", [f"limits.{change.replace('VALUE', '0.45')}"]) != PaperLimits()
 
 
 def test_a_run_with_hardly_any_accepted_label_is_looked_at_first() -> None:

@@ -22,7 +22,7 @@ def test_what_is_left_at_the_end_is_what_is_accepted() -> None:
     found = refusals_of(reasons)
     assert found[-1].num_left == (~reasons.any(axis=1)).sum()
     assert sum(one.num_before - one.num_left for one in found) == reasons.any(axis=1).sum()
-    # what leaving a limit out would accept
+    # rows that no other reason stands against
     for one in found:
         others = np.delete(reasons, REASONS.index(one.reason), axis=1)
         assert one.num_alone == (~others.any(axis=1)).sum() - found[-1].num_left

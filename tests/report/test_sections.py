@@ -33,3 +33,4 @@ def test_columns_of_words_are_told_from_columns_of_numbers() -> None:
     columns = (Column("words"), Column("numbers"), Column("both"))
     assert Table("t", columns, (("x", ("a", 1.0, "-")), ("y", (None, 2.0, 3.0)))).word_columns() == {0}
     assert Table("t", columns, ()).word_columns() == set()
+    assert Table("t", columns, (("x", (None, None, None)),)).word_columns() == set()

@@ -6,11 +6,13 @@ import pytest
 from labelling import Clip, clips, run_of, write_videos
 from labelling_predictor import BoxPredictor
 from report_scenes import HOSTILE_NAMES
+from run_folders import commit, fields_of, plan_of, videos
 
 from hoiray.io.store import Store
 from hoiray.report.html_report import Page, render_report
 from hoiray.report.sections import Prose, Section, Table
 from hoiray.schema.tables import LABELS
+from hoiray.stages.commit import commit_shard
 from hoiray.stages.frame_source import DecodeSettings, LocalFrames
 from hoiray.stages.label_job import LabelJob, open_label_job
 from hoiray.stages.label_report import ReportRequest, make_label_report, video_uris
@@ -20,8 +22,8 @@ from hoiray.stages.report_rows import label_rows_of
 NAMES = tuple(name for name in HOSTILE_NAMES if "/" not in name)
 
 
-def labelled(folder: Path, videos: dict[str, Clip], **options: int) -> LabelJob:
-    write_videos(str(folder), videos)
+def labelled(folder: Path, clips_by_name: dict[str, Clip], **options: int) -> LabelJob:
+    write_videos(str(folder), clips_by_name)
     job = open_label_job(run_of(folder, folder / "out", **options))
     frames = LocalFrames(DecodeSettings(None))
     list(label_here(job, Tools(BoxPredictor(with_hand=True), frames, batch_size=4), lambda _count: None))
@@ -112,6 +114,17 @@ def test_videos_are_found_in_whichever_part_of_the_plan_they_are(job: LabelJob) 
     found = video_uris(job.plan, {"clip 00.mp4", NAMES[0], "not there.mp4"})
     assert set(found) == {"clip 00.mp4", NAMES[0]}
     assert Store.open(job.run.videos.uri).url(NAMES[0]) == found[NAMES[0]]
+
+
+def test_a_run_in_which_nobody_shows_a_hand_is_reported(tmp_path: Path) -> None:
+    store = Store.open(tmp_path)
+    plan = plan_of(store.below("plan"), videos(2))
+    (entry,) = plan.shards()
+    commit(store, plan, entry)
+    commit_shard(store, LABELS.to_arrow().empty_table(), fields_of(plan, entry, judged=True))
+    html = render_report(make_label_report(store, plan, ReportRequest()))
+    assert "There is nothing to accept." in html
+    assert "not there" in html
 
 
 def test_rows_of_an_empty_table_are_no_rows() -> None:
