@@ -55,16 +55,6 @@ class ConfidenceModel(_Part):
         return self
 
 
-class JointModel(_Part):
-    """Probability that a joint is good: logistic(offset of the joint + weights @ what is known of it)."""
-
-    offsets: tuple[float, ...] = Field(min_length=21, max_length=21, description="By joint.")
-    inputs: tuple[str, ...] = Field(description="What is known of a joint.")
-    weights: tuple[float, ...] = Field(description="Of each input.")
-    fills: tuple[float, ...] = Field(description="In place of each input where it is not known.")
-    max_error_mm: float = Field(gt=0.0, description="A joint is good up to this distance after alignment.")
-
-
 class FeatureRange(_Part):
     """How a feature was spread in the calibration set."""
 
@@ -120,7 +110,6 @@ class Calibration(_Part):
     proof: CalibrationProof
     data: CalibrationData
     confidence: ConfidenceModel
-    joints: JointModel | None = Field(default=None, description="Null where the members' spread was never known.")
     ranges: tuple[FeatureRange, ...]
 
     def to_json(self) -> str:

@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pytest
 from filter_scenes import predictions
@@ -52,3 +54,12 @@ def test_a_calibration_of_other_features_is_refused() -> None:
     other = MODEL.model_copy(update={"features": (*FEATURE_NAMES[:-1], "phase_of_the_moon")})
     with pytest.raises(ConfigError, match="phase_of_the_moon"):
         ConfidenceRule.of_calibration(calibration(other), "limits.json")
+
+
+def test_a_rule_travels_to_workers() -> None:
+    rules = Rules((), confidence=ConfidenceRule(MODEL, 0.5))
+    table = predictions(seed=2, num_videos=2)
+    judge(table, rules, "j")  # what a model has worked out for itself must not hinder it
+    travelled = pickle.loads(pickle.dumps(rules))
+    assert travelled == rules
+    assert parquet_bytes(judge(table, travelled, "j")) == parquet_bytes(judge(table, rules, "j"))
