@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Mapping
-
-from pydantic import BaseModel
+from typing import TYPE_CHECKING
 
 from hoiray.schema.calibration import Calibration
 from hoiray.schema.marker import CommitMarker
 from hoiray.schema.tables import TABLES
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 
 def published_schemas() -> Mapping[str, str]:
