@@ -24,6 +24,9 @@ BOX_FACTOR: Final = 1.2
 MAX_DOUBLE_DISTANCE: Final = 0.3
 """Two hands whose points are closer than this, in sides of their box, are one hand found twice."""
 
+MAX_STEP: Final = 0.6
+"""A hand whose points move further than this between two frames, in sides of their box, may be another hand."""
+
 _PALM: Final = [i for i, name in enumerate(SIMPLE_NAMES) if name == "wrist" or name.endswith("_mcp")]
 _MIN_PALM_OVERLAP: Final = 0.3
 _SURE: Final = 0.02
@@ -85,12 +88,7 @@ class LandmarkTracker:
             return []
         readings = self._read(image, np.stack([track.points_px for track in self._tracks]))
         return [
-            replace(
-                track,
-                points_px=readings.points_px[row],
-                right_log_odds=track.right_log_odds + _log_odds(readings.right[row]),
-                source="tracked",
-            )
+            _moved(track, readings.points_px[row], _log_odds(readings.right[row]))
             for row, track in enumerate(self._tracks)
             if readings.presence[row] >= self._min_presence
         ]
@@ -117,6 +115,14 @@ class LandmarkTracker:
     def _read(self, image: Image, points_px: FloatArray) -> Readings:
         regions = regions_of_points(points_px)
         return self._networks.read(image[None], np.zeros(len(regions), np.int64), regions)
+
+
+def _moved(track: _Track, points_px: FloatArray, log_odds: float) -> _Track:
+    """Return a hand where it is now; one that has jumped may be another one, whose side is not known from before."""
+    step_px = float(np.linalg.norm(points_px - track.points_px, axis=1).mean())
+    if step_px > MAX_STEP * float(np.ptp(track.points_px, axis=0).max()):
+        return _Track(track.number, points_px, log_odds, "detected")
+    return replace(track, points_px=points_px, right_log_odds=track.right_log_odds + log_odds, source="tracked")
 
 
 def _log_odds(probability: float) -> float:

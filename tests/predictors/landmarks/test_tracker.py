@@ -4,8 +4,9 @@ from landmark_files import FOLDER, needs_landmarks
 from landmark_scenes import BACKGROUND, RenderedHand, rendered_hand
 
 from hoiray.geometry.boxes import iou
-from hoiray.predictors.landmarks.networks import HandNetworks
+from hoiray.predictors.landmarks.networks import HandNetworks, Readings
 from hoiray.predictors.landmarks.palm import Palms
+from hoiray.predictors.landmarks.regions import Regions
 from hoiray.predictors.landmarks.tracker import PALM_INTERVAL_FRAMES, LandmarkTracker
 
 
@@ -58,3 +59,32 @@ def test_palms_are_looked_for_now_and_then() -> None:
     for frame in range(PALM_INTERVAL_FRAMES + 1):
         tracker.step(frame, image)
     assert len(looked) == 2  # in the first frame, and five frames later
+
+
+class _TwoHands:
+    """Says of whatever it is shown where the points are: for a hand that jumps, which no picture makes for certain."""
+
+    def __init__(self, points: list[npt.NDArray[np.float64]], right: list[float]) -> None:
+        self.answers = iter(zip(points, right, strict=True))
+
+    def find_palms(self, _frame: npt.NDArray[np.uint8]) -> Palms:
+        return Palms(
+            np.array([[10.0, 10, 60, 60]]), np.tile(np.array([[[35.0, 60], [35.0, 10]]]), (1, 4, 1))[:, :7], np.ones(1)
+        )
+
+    def read(self, _frames: object, _index: object, regions: Regions) -> Readings:
+        points, right = next(self.answers)
+        count = len(regions)
+        return Readings(np.stack([points] * count), np.zeros((count, 21, 3)), np.ones(count), np.full(count, right))
+
+
+def test_a_hand_that_jumps_does_not_keep_the_side_of_the_one_before() -> None:
+    points = np.random.default_rng(0).uniform(20, 80, (21, 2))
+    beside, far = points + np.array([6.0, 0.0]), points + np.array([90.0, 0.0])
+    # found and looked at again, followed twice, and then it is suddenly elsewhere and of the other side
+    networks = _TwoHands([points, points, beside, beside, far], [0.9, 0.9, 0.9, 0.9, 0.3])
+    tracker = LandmarkTracker(networks, min_presence=0.5)  # type: ignore[arg-type]
+    image = np.zeros((200, 300, 3), np.uint8)
+    told = [tracker.step(frame, image) for frame in range(4)]
+    assert [hands.sources for hands in told] == [("detected",), ("tracked",), ("tracked",), ("detected",)]
+    assert [bool(hands.is_right[0]) for hands in told] == [True, True, True, False]
