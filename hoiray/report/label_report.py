@@ -157,8 +157,8 @@ def _why_refused(facts: RunFacts, rows: LabelRows, refusals: Sequence[Refusal]) 
             ),
             Figure(
                 f"Share of {of} that a reason stands against; a label may have several. Dark: the reason stands alone."
-                " A limit also decides which frames others are compared with: hoiray statistics tells what leaving it out"
-                " would accept.",
+                " A limit also decides which frames others are compared with: hoiray statistics tells what leaving"
+                " it out would accept.",
                 graphics.bars(reasons),
                 "Reasons",
             ),
