@@ -16,8 +16,9 @@ from hoiray.errors import ConfigError, describe
 from hoiray.io.store import Store
 from hoiray.schema.vocabularies import REJECT_REASONS
 from hoiray.stages.judge import reason_counts
-from hoiray.stages.limits import CALIBRATION_SUFFIX, read_calibration
+from hoiray.stages.limits import CALIBRATION_SUFFIX
 from hoiray.stages.rejudge import Judgement, Part, list_parts, rejudge, write_labels
+from hoiray.stages.run_drift import watch_of
 from hoiray.trust.drift import DriftWatch
 
 _ANY_RUN = "output_uri: '-'\nvideos: {uri: '-'}\nhand: {flat_hand_mean: true}\nteacher: {predictor: none}\n"
@@ -57,17 +58,6 @@ def judge_stored(
     for warning in [] if watch is None else watch.warnings():
         typer.echo(f"warning: {warning}", err=True)
     return 0
-
-
-def watch_of(limits: PaperLimits | CalibratedLimits) -> DriftWatch | None:
-    """Return what compares labels with the calibration they are judged by; None where they are judged by none.
-
-    Raises:
-        InputError, ContractError: its file cannot be read.
-    """
-    if isinstance(limits, PaperLimits) or not limits.uri.endswith(CALIBRATION_SUFFIX):
-        return None
-    return DriftWatch(read_calibration(limits.uri))
 
 
 def read_limits(limits: str, overrides: Sequence[str]) -> PaperLimits | CalibratedLimits:

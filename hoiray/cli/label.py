@@ -84,6 +84,8 @@ def label(request: LabelRequest) -> int:
         _require_landmarks(run)
     from hoiray.stages.label_job import open_label_job
     from hoiray.stages.label_summary import summarise, summary_lines, write_summary
+    from hoiray.stages.pending import committed_ids
+    from hoiray.stages.run_drift import drift_warnings
 
     job = open_label_job(run, say=_say)
     try:
@@ -97,6 +99,8 @@ def label(request: LabelRequest) -> int:
     for line in summary_lines(summary):
         typer.echo(line)
     typer.echo(f"summary: {where}")
+    for warning in drift_warnings(run.limits, job.store, job.labels, committed_ids(job.store, job.labels)):
+        _say(f"warning: {warning}")
     if run.teacher.predictor == LANDMARKS:
         typer.echo(f"over a video: {runnable('view', run.output_uri, 'VIDEO', '--out', 'overlay.mp4')}")
         typer.echo(f"as a page: {runnable('report', run.output_uri, '--out', 'report.html')}")
