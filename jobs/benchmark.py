@@ -51,11 +51,12 @@ def train(
     data: Annotated[str | None, typer.Option(help="An annotated set; default: a tiny synthetic one.")] = None,
     preset: Annotated[str, typer.Option(help="nano, small, paper or released.")] = "nano",
     ray: Annotated[bool, typer.Option(help="Measure Ray Train too.")] = True,
+    labels: Annotated[str | None, typer.Option(help="A labelling whose labels are loaded too; default: none.")] = None,
 ) -> None:
     """A training step and its data against bare PyTorch, Ray Train against both, the network's forward by part."""
     from hoiray.benchmarks.train import run
 
-    typer.echo(run(out, pairs=pairs, force=force, data=data, preset=preset, with_ray=ray))
+    typer.echo(run(out, pairs=pairs, force=force, data=data, preset=preset, with_ray=ray, labels=labels))
 
 
 @app.command()

@@ -3,7 +3,7 @@
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +11,7 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -19,15 +20,20 @@ from hoiray.config.training_presets import training_preset
 from hoiray.config.what import AnnotatedSet, TrainRun
 from hoiray.config.where import TrainWorkers
 from hoiray.datasets.batch_loader import BatchLoader
+from hoiray.datasets.collate import collate
+from hoiray.datasets.crop_cache import CacheOptions, open_crop_cache
+from hoiray.datasets.label_source import AnnotatedSource, Source
 from hoiray.datasets.open import open_dataset
 from hoiray.engine.train import train_on_ray
 from hoiray.hand.load import load_hand_arrays
 from hoiray.models.batch import Batch
 from hoiray.models.losses import TrainedNetwork
+from hoiray.stages.label_input import open_label_run
 from hoiray.synthetic.generate import generate, make_request, run_job
-from hoiray.training.assemble import LoadedBatches, prepare
-from hoiray.training.data_plan import DataPlan, plan_data
+from hoiray.training.assemble import LoadedBatches, crop_spec, prepare
+from hoiray.training.data_plan import DataPlan, open_annotated, plan_data, plan_training
 from hoiray.training.job import Prepared, TrainJob
+from hoiray.training.label_plan import open_labels
 from hoiray.training.reports import Event, StepReport
 from hoiray.training.step import TOTAL, take_step
 from hoiray.training.world import World
@@ -37,6 +43,11 @@ MIN_STEPS_PER_EPOCH: Final = 40
 
 STEPS_PER_MEASUREMENT: Final = 5
 REPORT_EVERY: Final = 10
+LABEL_BATCH: Final = "batch of labels"
+UNION_STEP: Final = "bare step on the union, half labels, with loading"
+MAX_CUT: Final = 256
+"""Annotated images whose cutting is timed."""
+
 RAY_THREADS: Final = (1, 2)
 """Workers of Ray Train, of one thread each, against a bare loop of as many threads."""
 
@@ -60,7 +71,16 @@ class Setup:
         return prepare(World(), run=self.run, plan=self.plan, workers=workers, cache=self.cache)
 
 
-def run(out: Path, *, pairs: int, force: bool, data: str | None, preset: str, with_ray: bool = True) -> str:
+def run(
+    out: Path,
+    *,
+    pairs: int,
+    force: bool,
+    data: str | None,
+    preset: str,
+    with_ray: bool = True,
+    labels: str | None = None,
+) -> str:
     """Measure and write `train.json` and `train.md` into `out`; return the Markdown.
 
     Args:
@@ -70,6 +90,7 @@ def run(out: Path, *, pairs: int, force: bool, data: str | None, preset: str, wi
         data: an annotated data set; None: the smallest synthetic one, made in `out`.
         preset: of network and training.
         with_ray: measure Ray Train too, which takes a start of about ten seconds a measurement.
+        labels: a run whose labels are trained on too, accepted or not; None: the union is not measured.
 
     Raises:
         ConfigError: the machine is loaded, or too few pairs were asked for.
@@ -77,14 +98,19 @@ def run(out: Path, *, pairs: int, force: bool, data: str | None, preset: str, wi
     refuse_loaded_machine(force=force)
     setup = make_setup(out, data or _make_lab(out), preset)
     torch.set_num_threads(1)
-    comparisons = [*compare_steps(setup, pairs), *compare_ray(setup, pairs if with_ray else 0)]
+    comparisons = compare_steps(setup, pairs)
+    loading = comparisons[1].ratio
+    union = None if labels is None else union_of(setup, labels)
+    comparisons += compare_union(union, pairs) if union is not None else []
+    comparisons += compare_ray(setup, pairs if with_ray else 0)
     network, batch_size = setup.run.training.network, setup.run.training.batch_size
     notes = {"step": f"preset {preset}: {batch_size} samples of {network.input_px} px, float32"}
     for comparison in comparisons:
         rates = [batch_size / side.median for side in (comparison.subject_s, comparison.baseline_s)]
         notes[f"{comparison.subject}, samples/s"] = f"{rates[0]:.1f} against {rates[1]:.1f}"
-    loading = comparisons[1].ratio
     notes["share of a step spent on loading"] = f"{1.0 - 1.0 / loading.median:.0%}, by one thread beside the step"
+    if union is not None:
+        notes |= union_notes(union, comparisons, pairs)
     for part, share in forward_shares(setup, pairs).items():
         notes[f"forward, {part}"] = f"{share.median:.0%} ({share.minimum:.0%} - {share.maximum:.0%})"
     return write_report(out, "train", comparisons, notes)
@@ -137,6 +163,73 @@ def compare_steps(setup: Setup, pairs: int) -> list[Comparison]:
             ),
         )
         return [_per_step(compare(subject, baseline, pairs=pairs)) for subject, baseline in sides]
+
+
+def union_of(setup: Setup, labels: str) -> Setup:
+    """Add the labels of a run, half of every batch."""
+    opened = open_label_run(labels)
+    changes = {"labels_uri": opened.uri, "pseudo_label_rows": "all", "pseudo_label_fraction": 0.5}
+    training = setup.run.training.model_copy(update=changes)
+    run = setup.run.model_copy(update={"training": training})
+    union = Setup(run, plan_training(run, load_hand_arrays(), opened), setup.cache)
+    union.prepared(TrainWorkers())
+    return union
+
+
+def compare_union(union: Setup, pairs: int) -> list[Comparison]:
+    """Compare batches of labels with batches of annotated samples, and a bare loop with and without loading both."""
+    prepared = union.prepared(TrainWorkers(loader_threads=1))
+    data, batch_size = prepared.data, union.run.training.batch_size
+    assert isinstance(data, LoadedBatches)
+    samples, bare = data.loader.dataset, BareLoop(prepared.state.model)
+    is_pseudo = samples.records["is_pseudo"]
+    of_labels, of_annotated = (np.resize(np.flatnonzero(kind), batch_size).tolist() for kind in (is_pseudo, ~is_pseudo))
+    ready = list(islice(data.batches(0, 0), STEPS_PER_MEASUREMENT))
+
+    def batch_of(indices: list[int]) -> None:
+        collate(samples.samples(indices, epochs=[0] * batch_size), tells_kinds=True)
+
+    batches = compare(
+        (LABEL_BATCH, lambda: batch_of(of_labels)), ("batch of annotated samples", lambda: batch_of(of_annotated)),
+        pairs=pairs,
+    )  # fmt: skip
+    with endless(data.loader) as loaded:
+        steps = compare(
+            (UNION_STEP, lambda: bare.run(islice(loaded, STEPS_PER_MEASUREMENT))),
+            ("bare step on the union, batches ready", lambda: bare.run(ready)),
+            pairs=pairs,
+        )
+    return [batches, _per_step(steps)]
+
+
+def union_notes(union: Setup, comparisons: Sequence[Comparison], pairs: int) -> dict[str, str]:
+    """Say what the union's loading costs of a step, and what cutting its crops cost before the first."""
+    found = {comparison.subject: comparison for comparison in comparisons}
+    share = 1.0 - 1.0 / found[UNION_STEP].ratio.median
+    rates = {kind: Spread.of(values) for kind, values in cut_rates(union, pairs).items()}
+    told = (f"{rate.median:.0f} ({rate.minimum:.0f} - {rate.maximum:.0f}) {kind}" for kind, rate in rates.items())
+    return {
+        "share of a step spent on loading the union": f"{share:.0%}, by one thread beside the step",
+        "crops cut once, a second and thread": ", ".join(told),
+    }
+
+
+def cut_rates(union: Setup, repeats: int) -> dict[str, list[float]]:
+    """Measure hands cut a second, by one thread, of labels (decoded from their videos) and of annotated images."""
+    run, labels, arrays = union.run, union.plan.labels, load_hand_arrays()
+    assert labels is not None
+    planned = union.plan.sets[0]
+    dataset = open_annotated(planned.annotated, arrays)
+    source = AnnotatedSource(dataset, planned.train[:MAX_CUT])
+    sources: dict[str, Source] = {"of labels": open_labels(labels, arrays, TrainWorkers()), "of images": source}
+    rates: dict[str, list[float]] = {kind: [] for kind in sources}
+    for kind, each in list(sources.items()) * repeats:
+        with tempfile.TemporaryDirectory(prefix="hoiray-bench-") as folder:
+            start = time.perf_counter()
+            options = CacheOptions(Path(folder), num_threads=1)
+            crops = open_crop_cache([each], crop_spec(run.training), run.training.augmentation, options)
+            rates[kind].append(len(crops.records) / (time.perf_counter() - start))
+    return rates
 
 
 @dataclass(frozen=True)
