@@ -14,6 +14,7 @@ from hoiray.errors import ConfigError
 from hoiray.hand.load import load_hand_arrays
 from hoiray.hand.model import HandModel
 from hoiray.models.checkpoint import read_checkpoint
+from hoiray.models.losses import TrainedNetwork
 from hoiray.predictors.load import CROP_NOTE, crop_note, crop_spec_of
 from hoiray.training.assemble import crop_spec, make_optimiser, make_state, prepare, require_divisible_batch
 from hoiray.training.data_plan import plan_data
@@ -164,3 +165,20 @@ def test_a_batch_that_cannot_be_dealt_out_is_refused(training_data: Path, tmp_pa
     require_divisible_batch(training, 2)
     with pytest.raises(ConfigError, match=r"training\.batch_size: expected a multiple of the 3 workers, found 4"):
         require_divisible_batch(training, 3)
+
+
+def test_a_training_may_start_from_a_checkpoint_of_the_same_network(
+    training_data: Path, tmp_path: Path, cache: str
+) -> None:
+    train(make_job(training_data, tmp_path / "teacher", cache, "training.epochs=1"))
+    teacher = tmp_path / "teacher" / "model.safetensors"
+    change = f"training.init_uri={teacher}"
+    hand = HandModel.load(flat_hand_mean=True, tip_set="ho3d")
+    expected, info = read_checkpoint(str(teacher), hand)
+    parts = prepared(training_data, tmp_path / "student", cache, change, "seed=7")
+    assert isinstance(parts.state.model, TrainedNetwork)
+    for name, value in parts.state.model.network.state_dict().items():
+        assert torch.equal(value, expected.state_dict()[name]), name
+    assert parts.identity["init"] == info.digest
+    with pytest.raises(ConfigError, match=r"found one with other settings of hand \(preset nano\)"):
+        prepared(training_data, tmp_path / "other", cache, change, "training.network.hand.joint_features=8")
