@@ -29,7 +29,7 @@ class Audit(WhatConfig):
 class SelfTraining(WhatConfig):
     """Teacher, labels, student; then the student is the teacher, until an audit shows no gain."""
 
-    max_rounds: Count = Field(default=3, le=50, description="Students at most.")
+    max_rounds: int = Field(default=3, ge=1, le=50, description="Students at most.")
     audit: Audit = Field(description="Where a student must be better than its teacher for a further round.")
     starts_from: Literal["scratch", "teacher"] = Field(
         default="scratch",

@@ -1,21 +1,14 @@
 """The control plane's benchmark: parts on small sizes, and the figures that are made of them."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-from s3_server import S3Server
 
-from hoiray.benchmarks import control, control_parts
+from hoiray.benchmarks import control
 from hoiray.benchmarks.control import Sizes, figures_of, page, run, slope
-from hoiray.benchmarks.control_run import Sample, Watched, make_videos, watch_labelling
-from hoiray.config.load import load_run
+from hoiray.benchmarks.control_run import Sample, Watched
 from hoiray.errors import ConfigError
-from hoiray.stages.frame_source import DecodeSettings, LocalFrames
-from hoiray.stages.label_job import open_label_job
-from hoiray.stages.label_shard import Tools, label_here
-from hoiray.stages.teacher import open_teacher
 
 TINY = Sizes((500, 1500), (1,), 30, 60, (2,), 1)
 
@@ -32,35 +25,6 @@ def watched(driver_mib_a_shard: float, predict_mib_a_shard: float = 0.0) -> Watc
         for step in range(1, 101)
     ]
     return found
-
-
-def test_videos_of_a_seed_are_the_same_every_time_and_plan_alike(tmp_path: Path) -> None:
-    first, second = (list(control_parts.lister(50)) for _ in range(2))
-    assert first == second
-    assert len({it.etag for it in first}) == 50
-    sizes = [it.size_bytes for it in first]
-    assert min(sizes) > 0.4 * max(sizes) / 1.5
-    assert control_parts.index(str(tmp_path), 500)["videos"] == 500
-    opened = control_parts.opening(str(tmp_path), 500)
-    assert opened["shards"] == 6
-    assert opened["loaded_videos"] == 500
-
-
-def test_boxes_are_in_something_elses_format_and_each_becomes_a_row(tmp_path: Path) -> None:
-    found = control_parts.boxes(str(tmp_path), 1)
-    videos = json.loads((tmp_path / "boxes-1.json").read_text())
-    assert found["videos"] == len(videos)
-    assert found["boxes"] == sum(len(frame["labels"]) for frames in videos.values() for frame in frames)
-    assert videos["00000000"][0]["name"] == "00000000/0001.jpg"
-    assert "00000000/0005.jpg" not in {frame["name"] for frame in videos["00000000"]}
-
-
-@pytest.mark.s3
-def test_a_resume_finds_what_is_left_on_disk_and_on_s3(tmp_path: Path, s3_environment: S3Server) -> None:
-    for place in (str(tmp_path), f"{s3_environment.uri}/control"):
-        found = control_parts.resume(place, 60)
-        assert found["shards"] == found["committed"] + 10 > 40
-    assert control_parts.listing(f"{s3_environment.uri}/control", 30)["keys"] == 30
 
 
 def test_figures_follow_the_samples_of_the_time_in_which_shards_were_done() -> None:
@@ -105,23 +69,3 @@ def test_parts_are_measured_in_processes_of_their_own_and_a_report_keeps_the_oth
     for wrong in ({"size": "huge"}, {"parts": ["none"]}):
         with pytest.raises(ConfigError, match=r"huge|none"):
             run(tmp_path, **{"size": "small", "parts": ["boxes"], "s3_uri": None, "scratch": tmp_path} | wrong)  # type: ignore[arg-type]
-
-
-def test_the_free_predictor_labels_the_videos_that_are_made(tmp_path: Path) -> None:
-    make_videos(tmp_path, 2, 3)
-    job = open_label_job(load_run(str(tmp_path / "run.yaml"), []))
-    assert (job.plan.head.num_shards, job.plan.head.num_videos) == (2, 6)
-    frames = LocalFrames(DecodeSettings(None))
-    tools = Tools(open_teacher(job.run, device="cpu", batch_size=4), frames, batch_size=4)
-    results = list(label_here(job, tools, lambda _count: None))
-    frames.close()
-    assert [it.num_rows for it in results] == [12, 12]  # type: ignore[union-attr]
-
-
-@pytest.mark.ray
-@pytest.mark.slow
-def test_a_labelling_is_watched_to_its_end(tmp_path: Path) -> None:
-    make_videos(tmp_path, 12, 2)
-    found = figures_of(watch_labelling(tmp_path, 12, 2))
-    assert found["first_label_after_s"] > 0.0
-    assert {"predict", "measure", "judge"} <= found["workers"].keys()

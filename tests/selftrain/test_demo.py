@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from hoiray.cli.demo import demo
-from hoiray.errors import ConfigError
 from hoiray.io.store import Store
 from hoiray.selftrain.demo import DemoRequest, demo_run
 from hoiray.selftrain.rounds import STORY_FILE
@@ -24,13 +22,6 @@ def test_the_demos_run_file_is_one_that_anyone_could_have_written() -> None:
     assert (run.self_training.audit.split, run.self_training.audit.format) == ("validation", "synthetic_truth")
     assert run.videos.uri == "/data/demo/data/videos.txt"
     assert run.limits.model_dump() == {**run.limits.model_dump(), "min_box_iou": 0.6, "max_motion_pose": 0.01}
-
-
-def test_a_size_nobody_knows_and_a_place_on_s3_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="expected one of tiny, demo, found 'huge'"):
-        demo(str(tmp_path), size="huge", workers=1, uses_ray=False)
-    with pytest.raises(ConfigError, match="expected a local folder"):
-        demo("s3://bucket/demo", size="tiny", workers=1, uses_ray=False)
 
 
 @pytest.mark.slow
