@@ -4,7 +4,7 @@ python jobs/benchmark.py hand --out out/benchmark
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -82,7 +82,9 @@ def labels(
 def control(
     *,
     out: Out = Path("out/benchmark"),
-    size: Annotated[str, typer.Option(help="small (minutes) or full (up to 10 million videos: hours).")] = "small",
+    size: Annotated[
+        Literal["small", "full"], typer.Option(help="small (minutes) or full (up to 10 million videos: hours).")
+    ] = "small",
     parts: Annotated[str, typer.Option(help="Some of index,boxes,listing,resume,first,label.")] = ",".join(CONTROL),
     s3: Annotated[
         str | None, typer.Option(help="A bucket or prefix that may be filled; default: nothing on S3.")
