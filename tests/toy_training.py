@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pyarrow.parquet as pq
 import torch
@@ -220,6 +221,8 @@ def _part(rank: int, meeting: str, job: TrainJob, log: str) -> None:
 
 def train_on_two_forks(job: TrainJob, folder: Path) -> None:
     """Run a job on two forked processes that know no Ray."""
+    # a forked child waits for ever for the threads of its parent's pool, when it comes to end them
+    cv2.setNumThreads(1)
     folder.mkdir(exist_ok=True)
     meeting = folder / f"meeting{len(list(folder.iterdir()))}"
     context = multiprocessing.get_context("fork")
