@@ -24,6 +24,7 @@ hand: {flat_hand_mean: true}
 teacher: {predictor: network, options: {width: 2, depth: 4}}
 calibration: {annotated: {format: dexycb, uri: d}}
 training: {annotated: {format: ho3d_v2, uri: h}, network: {hand: {joint_features: 4, predicts_depth: true}}}
+self_training: {audit: {uri: a}}
 """
 CALIBRATED = EVERYTHING + "limits: {preset: calibrated, uri: l.yaml}\n"
 
