@@ -29,7 +29,7 @@ REACHED: Final = 0.35
 """Share of a GPU's peak that convolutional networks reach in practice; an assumption, printed with the table."""
 
 CLIP_WH: Final = (427, 240)
-CLIP_FRAMES: Final = 96
+CLIP_FRAMES: Final = 48
 
 
 @dataclass(frozen=True)

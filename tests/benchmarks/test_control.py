@@ -56,6 +56,7 @@ def test_first_labels_count_in_shard_times() -> None:
         assert ("**missed**" in text) == is_missed
 
 
+@pytest.mark.slow
 def test_parts_are_measured_in_processes_of_their_own_and_a_report_keeps_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,10 +26,10 @@ def nodes() -> Iterator[Nodes]:
         assert not marked(started)
 
 
-SLOW = [pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS if kind != "driver"]
+SLOW = [pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS if kind != "predictor"]
 
 
-@pytest.mark.parametrize("kind", ["driver", *SLOW])
+@pytest.mark.parametrize("kind", ["predictor", *SLOW])
 def test_whoever_is_killed_the_result_is_that_of_an_unbroken_run(
     kind: str, world: World, nodes: Nodes, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

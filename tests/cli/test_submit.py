@@ -59,6 +59,7 @@ def plain_digests(run: Path, out: str) -> dict[str, str]:
 
 
 @pytest.mark.ray
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_hoiray_submit_labels_videos_of_s3_and_shows_no_secret(
     head: RayHead, s3_environment: S3Server, tmp_path: Path

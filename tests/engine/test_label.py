@@ -98,6 +98,7 @@ def test_executions_are_of_bounded_length_and_leave_nothing_out() -> None:
     assert list(legs(pending.slice(0, 0), 2)) == []
 
 
+@pytest.mark.slow
 def test_decoders_of_their_own_rays_groupby_and_several_executions_give_the_same_rows(
     data: Path, tmp_path: Path, expected: Mapping[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

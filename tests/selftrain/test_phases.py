@@ -63,7 +63,7 @@ def test_a_damaged_record_is_named(tmp_path: Path, record: bytes) -> None:
         run(store, VERSION)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_a_driver_that_is_stopped_takes_its_command_with_it(tmp_path: Path, number: signal.Signals) -> None:
     """The command is a long rendering: it is running when the driver is stopped, and is gone soon after."""
     script = textwrap.dedent(
