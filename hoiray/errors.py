@@ -11,6 +11,17 @@
 Every message names the thing (a file, a line, a key), what was expected, what was found and what to do.
 """
 
+from typing import Final
+
+EXIT_FAILED: Final = 1
+"""Exit status of a command that could not do what it was asked for."""
+
+EXIT_WRONG_REQUEST: Final = 2
+"""Exit status when the request itself is wrong (as the shell's own commands use it): another attempt ends alike."""
+
+EXIT_STOPPED: Final = 130
+"""Exit status after Ctrl-C, as shells have it, and of a job that was stopped."""
+
 
 class HoirayError(Exception):
     """Root of every error hoiray raises on purpose."""

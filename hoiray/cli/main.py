@@ -8,11 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from hoiray import __version__
-from hoiray.errors import ConfigError, HoirayError
-
-EXIT_WRONG_REQUEST = 2
-"""Exit status when the request itself is wrong (as the shell's own commands use it)."""
-EXIT_FAILED = 1
+from hoiray.errors import EXIT_FAILED, EXIT_WRONG_REQUEST, ConfigError, HoirayError
 
 app = typer.Typer(
     name="hoiray",

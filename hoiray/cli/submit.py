@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal
 import typer
 
 from hoiray.config.document import parse_document
-from hoiray.errors import ConfigError, describe
+from hoiray.errors import EXIT_WRONG_REQUEST, ConfigError, describe
 
 if TYPE_CHECKING:
     from hoiray.engine.submit import JobServer
@@ -37,9 +37,6 @@ MAX_PACKAGE_MIB: Final = 200
 
 PASSED_ON: Final = ("AWS_ENDPOINT_URL", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_EC2_METADATA_DISABLED")
 """Where S3 is: passed on when set. Credentials are not, unless asked for by name: Ray's job server stores them."""
-
-EXIT_WRONG_REQUEST: Final = 2
-"""Exit status of a job whose arguments or files are wrong: another attempt would end the same way."""
 
 _NUM_SHOWN: Final = 5
 _RUN_SUFFIXES: Final = (".yaml", ".yml")

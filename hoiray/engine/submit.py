@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from hoiray.errors import ConfigError, describe
+from hoiray.errors import EXIT_STOPPED, ConfigError, describe
 from hoiray.io.secrets import redacted
 
 if TYPE_CHECKING:
@@ -31,9 +31,6 @@ POLL_S: Final = 1.0
 
 LOST_AFTER_S: Final = 120.0
 """A job server that cannot be reached for so long is given up. The job is not: it runs on the cluster."""
-
-EXIT_STOPPED: Final = 130
-"""Exit status of a job that was stopped, as of one that Ctrl-C ends."""
 
 _RUNNING: Final = ("PENDING", "RUNNING")
 
