@@ -6,6 +6,7 @@ compiler that fuses. The one thing that is timed is decoding, on this machine, f
 """
 
 import json
+import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -61,16 +62,21 @@ class Pass:
     mbytes: float
     mparams: float
 
+    def seconds(self, gpu: Gpu) -> dict[str, float]:
+        """How long a GPU takes for the operations, and for the bytes."""
+        return {
+            "operations": self.gflop * 1e9 / (gpu.tflops * 1e12 * REACHED),
+            "memory": self.mbytes * 1e6 / (gpu.tb_per_s * 1e12),
+        }
+
     def hands_per_s(self, gpu: Gpu) -> float:
         """Hands a second with all views: by operations or by bytes, whichever takes longer."""
-        by_operations_s = self.gflop * 1e9 / (gpu.tflops * 1e12 * REACHED)
-        by_bytes_s = self.mbytes * 1e6 / (gpu.tb_per_s * 1e12)
-        return 1.0 / (VIEWS * max(by_operations_s, by_bytes_s))
+        return 1.0 / (VIEWS * max(self.seconds(gpu).values()))
 
     def limit(self, gpu: Gpu) -> str:
         """What a GPU waits for."""
-        by_operations = self.gflop * 1e9 / (gpu.tflops * 1e12 * REACHED)
-        return "operations" if by_operations >= self.mbytes * 1e6 / (gpu.tb_per_s * 1e12) else "memory"
+        seconds = self.seconds(gpu)
+        return max(seconds, key=seconds.__getitem__)
 
 
 def run(out: Path) -> str:
@@ -146,8 +152,6 @@ def decoded_frames_per_s() -> float:
         encoder.add(
             np.ascontiguousarray(np.resize(texture[:height, 2 * frame :], (height, texture.shape[1], 3))[:, :width])
         )
-    import tempfile
-
     with tempfile.TemporaryDirectory(prefix="hoiray-") as folder:
         store = Store.open(folder)
         store.write("clip.webm", encoder.finish())
