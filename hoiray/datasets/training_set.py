@@ -5,7 +5,6 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -15,8 +14,8 @@ from hoiray.config.fingerprint import fingerprint
 from hoiray.config.what import Augmentation
 from hoiray.datasets.augment import Views, draw_views, plain_views
 from hoiray.datasets.colour import blur, change_colours
-from hoiray.datasets.crop_cache import CacheOptions, forget_unread, open_crop_cache
-from hoiray.datasets.crop_images import JoinedImages, SampleImages, images_of
+from hoiray.datasets.crop_cache import CacheOptions, CropCache, forget_unread, open_crop_cache
+from hoiray.datasets.crop_images import FullImages, JoinedImages, SampleImages, images_of
 from hoiray.datasets.crop_pixels import cut_crop
 from hoiray.datasets.crop_plan import CropSpec
 from hoiray.datasets.crop_targets import CropTargets, cell_places, crop_targets, shown_cells
@@ -260,15 +259,12 @@ class _Cuts:
 
 @dataclass(frozen=True, eq=False)
 class _Part:
-    """What one source gives; `images` and `records` have the same rows."""
+    """What one source gives; `sample_ids` are those of `images` under a name that no other source has."""
 
     source: Source
-    records: Records
+    images: FullImages | CropCache
     sample_ids: tuple[str, ...]
-    object_names: tuple[str | None, ...]
-    images: SampleImages
     dead: tuple[DeadLetter, ...]
-    forget: Callable[[], None]
 
     def refuse_too_many_dead(self, max_fraction: float) -> None:
         """Stop where too little can be used; what was damaged is looked at again next time.
@@ -279,7 +275,8 @@ class _Part:
         try:
             refuse_too_many_dead(self.dead, len(self.source), max_fraction, name=self.source.name)
         except ContractError:
-            self.forget()
+            if isinstance(self.images, CropCache):
+                forget_unread(self.images)
             raise
 
 
@@ -294,17 +291,14 @@ def _read_source(
     on_part: Callable[[int, int], None] | None,
 ) -> _Part:
     """Read one source's labels, and its images where there is a cache; `label` tells it from others of its name."""
+    images: FullImages | CropCache
     if cache is None:
-        hands, dead = scan_entries([source], all_places([source]), spec, needs_joints=needs_joints)
-        images = images_of([source], hands)
-        names, records = images.sample_ids, images.records
-        return _Part(
-            source, records, _renamed(names, source, label), tuple(images.object_names), images, tuple(dead), _nothing
-        )
-    crops = open_crop_cache([source], spec, ranges, cache, needs_joints=needs_joints, on_part=on_part)
-    ids = _renamed(crops.sample_ids, source, label)
-    forget = partial(forget_unread, crops)
-    return _Part(source, crops.records, ids, crops.object_names, crops, crops.dead_letters, forget)
+        hands, letters = scan_entries([source], all_places([source]), spec, needs_joints=needs_joints)
+        images, dead = images_of([source], hands), tuple(letters)
+    else:
+        images = open_crop_cache([source], spec, ranges, cache, needs_joints=needs_joints, on_part=on_part)
+        dead = images.dead_letters
+    return _Part(source, images, _renamed(images.sample_ids, source, label), dead)
 
 
 def _renamed(sample_ids: Sequence[str], source: Source, label: str) -> tuple[str, ...]:
@@ -313,17 +307,13 @@ def _renamed(sample_ids: Sequence[str], source: Source, label: str) -> tuple[str
     return tuple(label + sample_id.removeprefix(source.name) for sample_id in sample_ids)
 
 
-def _nothing() -> None:
-    """There is no cache to forget."""
-
-
 def _joined(
     sources: tuple[Source, ...], parts: Sequence[_Part], spec: CropSpec, ranges: Augmentation, seed: int
 ) -> TrainingSet:
     """Lay the samples of all sources behind each other, without those that count for nothing."""
     records, part_of, row_of = [], [], []
     for position, part in enumerate(parts):
-        own = part.records.copy()
+        own = part.images.records.copy()
         own["source"] = position
         factors = part.source.factors(own["entry"], own["hand_index"].astype(np.int64))
         own["weight"] *= factors.astype(np.float32)
@@ -344,7 +334,7 @@ def _joined(
         seed,
         concatenate_records(records),
         tuple(parts[part].sample_ids[row] for part, row in rows),
-        tuple(parts[part].object_names[row] for part, row in rows),
+        tuple(parts[part].images.object_names[row] for part, row in rows),
         places,
         tuple(letter for part in parts for letter in part.dead),
     )
