@@ -25,9 +25,6 @@ from hoiray.io.store import Store, open_uri
 MAX_BYTES_IN_MEMORY: Final = 64 << 20
 """A longer video from elsewhere is copied to a file while it is decoded."""
 
-COPY_BYTES: Final = 8 << 20
-"""Bytes asked for at once."""
-
 
 def video_facts(store: Store, key: str) -> ContainerFacts:
     """Read the packets of a video; only its first frame is decoded where they tell what it shows.
@@ -159,7 +156,5 @@ def _file_of(video: StoredVideo) -> Iterator[Source]:
         yield store.read(key, etag=video.etag)
         return
     with tempfile.NamedTemporaryFile(prefix="hoiray-video-") as file:
-        for start in range(0, size, COPY_BYTES):
-            file.write(store.read_range(key, start, min(size, start + COPY_BYTES), etag=video.etag))
-        file.flush()
+        store.copy_to(file, key, etag=video.etag)
         yield Path(file.name)

@@ -6,9 +6,11 @@ growing, random waits (:mod:`hoiray.io.retry`).
 """
 
 import hashlib
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO
 
 from pyarrow import fs
 
@@ -21,6 +23,9 @@ from hoiray.io.secrets import redacted
 from hoiray.io.storage import CONNECT_TIMEOUT_S, S3Location, is_anonymous, probe_s3, s3_client
 
 ARROW_MAX_ATTEMPTS = 10
+
+COPY_BYTES = 8 << 20
+"""Bytes of a copy that are asked for at once."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +148,15 @@ class Store:
         if info is None:
             raise missing(self.url(key))
         return RangedReader(lambda start, end: self.read_range(key, start, end, etag=etag), info.size_bytes)
+
+    def copy_to(self, file: IO[bytes], key: str, *, etag: str | None = None) -> None:
+        """Copy a whole file into an open one, piece by piece.
+
+        Raises:
+            InputError: it is missing, or another version than `etag`.
+        """
+        shutil.copyfileobj(self.open_input(key, etag=etag), file, COPY_BYTES)
+        file.flush()
 
     def write(self, key: str, data: bytes, *, durable: bool = False) -> None:
         """Write a whole file, replacing an older one; folders are made as needed. It appears at once.

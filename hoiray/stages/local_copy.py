@@ -12,14 +12,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import IO
 
 from hoiray.io.decoding.failures import MissingVideoError
 from hoiray.io.objects import MissingFileError
 from hoiray.io.store import Store
-
-COPY_BYTES: Final = 8 << 20
-"""Bytes asked for at once."""
 
 
 @dataclass(frozen=True)
@@ -112,11 +109,8 @@ def _copied(store: Store, key: str, etag: str | None, spool: Path | None) -> IO[
     with ExitStack() as unfinished:
         file = unfinished.enter_context(tempfile.TemporaryFile(dir=spool))
         try:
-            size = store.size(key)
-            for start in range(0, size, COPY_BYTES):
-                file.write(store.read_range(key, start, min(size, start + COPY_BYTES), etag=etag))
+            store.copy_to(file, key, etag=etag)
         except MissingFileError as error:
             raise MissingVideoError(str(error)) from error
-        file.flush()
         unfinished.pop_all()
     return file

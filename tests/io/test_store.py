@@ -5,6 +5,7 @@ import pytest
 from s3_server import S3Server
 
 from hoiray.errors import ConfigError, InputError
+from hoiray.io import store as store_module
 from hoiray.io.store import Store
 
 
@@ -74,3 +75,20 @@ def test_a_file_in_place_of_the_root_is_named(tmp_path: Path) -> None:
     for call in (Store.open(tmp_path / "file").list, Store.open(tmp_path / "file").list_folders):
         with pytest.raises(InputError, match="expected a folder to list"):
             list(call())
+
+
+def test_a_file_is_copied_piece_by_piece_in_one_version(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "COPY_BYTES", 1 << 20)
+    content = bytes(range(256)) * 10_000
+    store.write("a.bin", content)
+    info = store.info("a.bin")
+    assert info is not None
+    with (tmp_path / "copy").open("wb") as file:
+        store.copy_to(file, "a.bin", etag=info.etag)
+        assert (tmp_path / "copy").read_bytes() == content
+        with pytest.raises(InputError, match=r"a\.bin"):
+            store.copy_to(file, "a.bin", etag="another")
+        with pytest.raises(InputError, match=r"none\.bin"):
+            store.copy_to(file, "none.bin")

@@ -5,9 +5,9 @@ import pytest
 from s3_server import S3Server
 
 from hoiray.errors import InputError
+from hoiray.io import store as store_module
 from hoiray.io.decoding.failures import MissingVideoError
 from hoiray.io.store import Store
-from hoiray.stages import local_copy
 from hoiray.stages.local_copy import LatestCopy, local_file
 
 
@@ -30,14 +30,14 @@ def test_a_file_that_has_changed_since_it_was_planned_is_refused(tmp_path: Path)
 def test_a_remote_file_is_copied_without_leaving_a_name(
     s3_environment: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(local_copy, "COPY_BYTES", 1000)
+    monkeypatch.setattr(store_module, "COPY_BYTES", 1 << 20)
     store = Store.open(f"s3://{s3_environment.bucket}/copies")
-    content = bytes(range(256)) * 10
+    content = bytes(range(256)) * 10_000
     store.write("a.mp4", content)
     with local_file(store, "a.mp4", spool=tmp_path) as file:
         assert file.path == store.url("a.mp4")
         assert file.descriptor is not None
-        assert os.pread(file.descriptor, 9999, 0) == content
+        assert os.pread(file.descriptor, 9_999_999, 0) == content
         assert list(tmp_path.iterdir()) == []
     with pytest.raises(MissingVideoError, match=r"none\.mp4"), local_file(store, "none.mp4"):
         pass
