@@ -15,7 +15,7 @@ from hoiray.datasets.video_frames import StoredVideo
 from hoiray.errors import ConfigError, ContractError, describe
 from hoiray.io.parquet import digest, open_parquet, read_parquet
 from hoiray.io.store import open_uri
-from hoiray.schema.columns import unpack_column
+from hoiray.schema.columns import schema_of, unpack_column
 from hoiray.schema.tables import LABELS
 
 RowPool: TypeAlias = Literal["accepted", "all"]
@@ -27,9 +27,6 @@ COLUMNS: Final = (
     "transl", "joints_3d", "joints_2d", "object_id", "object_bbox_xyxy", "accepted", "confidence",
 )  # fmt: skip
 """What a training wants to know of a label."""
-
-_SCHEMA_NAME: Final = b"hoiray.schema"
-_SCHEMA_VERSION: Final = b"hoiray.schema_version"
 
 _CHOICE_SALT: Final = 0x1ABE1
 """Keeps the choice's random numbers apart from those of shuffling and augmentation."""
@@ -83,8 +80,7 @@ def read_label_rows(run: LabelRun, pool: RowPool) -> pa.Table:
 def _read_file(run: LabelRun, file: LabelFile, pool: RowPool) -> pa.Table:
     name = run.store.url(file.key)
     table = read_parquet(run.store.read(file.key, sha256=file.sha256), name=name)
-    metadata = table.schema.metadata or {}
-    found = (metadata.get(_SCHEMA_NAME, b"").decode(), metadata.get(_SCHEMA_VERSION, b"").decode())
+    found = schema_of(table)
     if found != (LABELS.name, str(LABELS.version)):
         expected = f"table {LABELS.name} of version {LABELS.version}"
         fix = "Label the videos again with this version of hoiray, or train with the version that labelled them."

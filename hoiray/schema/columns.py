@@ -148,6 +148,13 @@ class TableSchema:
         return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
+def schema_of(table: pa.Table) -> tuple[str, str]:
+    """Return the name and version of the schema that a table was written in; empty where it does not say."""
+    metadata = table.schema.metadata or {}
+    name, version = (metadata.get(f"{_METADATA_PREFIX}{key}".encode(), b"") for key in ("schema", "schema_version"))
+    return name.decode(), version.decode()
+
+
 def pack_column(column: Column, values: np.ndarray, is_null: np.ndarray | None = None) -> pa.Array:
     """Turn an array into a column.
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hoiray.errors import ContractError
-from hoiray.schema.columns import Column, TableSchema, pack_column, unpack_column
+from hoiray.schema.columns import Column, TableSchema, pack_column, schema_of, unpack_column
 
 VECTOR = Column("x", "float32", "Points; null if absent.", "m", (21, 3), nullable=True, frame="camera")
 TABLE = TableSchema(
@@ -51,6 +51,8 @@ def test_a_table_finds_its_columns_by_name() -> None:
 def test_a_table_tells_its_name_and_version_in_arrow() -> None:
     assert TABLE.to_arrow().names == TABLE.names
     assert TABLE.to_arrow().metadata == {b"hoiray.schema": b"points", b"hoiray.schema_version": b"3"}
+    assert schema_of(TABLE.to_arrow().empty_table()) == ("points", "3")
+    assert schema_of(TABLE.to_arrow().empty_table().replace_schema_metadata(None)) == ("", "")
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
