@@ -80,7 +80,7 @@ def prepare(world: World, *, run: TrainRun, plan: DataPlan, workers: TrainWorker
     Args:
         world: this worker among the others.
         run: what is trained, with absolute locations: workers have other working directories.
-        plan: which samples; see :func:`hoiray.training.data_plan.plan_data`.
+        plan: which samples; see :func:`hoiray.training.data_plan.plan_training`.
         workers: threads, and how often what.
         cache: folder of the cut crops; built by whoever comes first.
 
@@ -241,8 +241,8 @@ def make_state(run: TrainRun, precision: Precision, device: torch.device) -> Tra
     )
 
 
-def start_from(network: HandObjectNetwork, uri: str) -> str:
-    """Put a checkpoint's weights into a network of the same kind; return the checkpoint's digest.
+def start_from(network: HandObjectNetwork, uri: str) -> None:
+    """Put a checkpoint's weights into a network of the same kind.
 
     Raises:
         InputError: it is not there.
@@ -257,7 +257,6 @@ def start_from(network: HandObjectNetwork, uri: str) -> str:
         found_text = f"one with other settings of {', '.join(differing)} (preset {info.config.preset})"
         raise ConfigError(describe(what=f"training.init_uri {uri}", expected=expected, found=found_text, fix=fix))
     network.load_state_dict(found.state_dict())
-    return info.digest
 
 
 def checkpoint_digest(uri: str) -> str:
