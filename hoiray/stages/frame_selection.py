@@ -3,8 +3,8 @@
 import itertools
 from collections.abc import Generator, Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final, NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -130,10 +130,15 @@ def select_numbers(timeline: Timeline, selection: FrameSelection, name: str) -> 
     return NumberedSelection(numbers, sources[numbers], len(sources), selection.frame_indices is not None)
 
 
-@lru_cache(maxsize=1)
+_NUMBERED: Final[WeakKeyDictionary[Timeline, dict[float | None, NDArray[np.int64]]]] = WeakKeyDictionary()
+
+
 def _sources(timeline: Timeline, sample_rate_hz: float | None) -> NDArray[np.int64]:
-    """Number the frames of a file; the next segment of the same file finds them numbered."""
-    return sampled_sources(timeline, sample_rate_hz)
+    """Number the frames of a file; as long as its timeline is kept, its next segment finds them numbered."""
+    known = _NUMBERED.setdefault(timeline, {})
+    if sample_rate_hz not in known:
+        known[sample_rate_hz] = sampled_sources(timeline, sample_rate_hz)
+    return known[sample_rate_hz]
 
 
 def not_there(name: str, number: int, found: str) -> FrameNotThereError:

@@ -1,11 +1,15 @@
+import gc
 from fractions import Fraction
+from weakref import ref
 
 import numpy as np
 import pytest
 
 from hoiray.io.decoding.failures import DamagedVideoError, FrameNotThereError, UnsupportedVideoError
 from hoiray.io.decoding.reader import SourceFrame
+from hoiray.io.decoding.sampling import sampled_sources
 from hoiray.io.decoding.timeline import Timeline
+from hoiray.stages import frame_selection
 from hoiray.stages.frame_selection import FrameSelection, NumberedSelection, select_numbers
 
 
@@ -80,3 +84,24 @@ def test_a_hole_of_days_is_refused() -> None:
 def test_numbers_that_do_not_grow_are_the_callers_mistake(numbers: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match="must grow from 0 on"):
         FrameSelection(frame_indices=numbers)
+
+
+def test_a_file_is_numbered_once_for_all_its_segments_and_forgotten_with_its_timeline(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    numbered: list[float | None] = []
+
+    def counted(frames: Timeline, sample_rate_hz: float | None) -> np.ndarray:
+        numbered.append(sample_rate_hz)
+        return sampled_sources(frames, sample_rate_hz)
+
+    monkeypatch.setattr(frame_selection, "sampled_sources", counted)
+    frames = timeline(10, 12)
+    for first in (0, 4):
+        select_numbers(frames, FrameSelection(first_frame_index=first, num_frames=4, sample_rate_hz=12.0), "x")
+    select_numbers(frames, FrameSelection(), "x")
+    assert numbered == [12.0, None]
+    kept = ref(frames)
+    del frames
+    gc.collect()
+    assert kept() is None
