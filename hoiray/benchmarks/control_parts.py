@@ -18,13 +18,13 @@ import numpy as np
 import pyarrow as pa
 
 from hoiray import __version__
-from hoiray.benchmarks.processes import forget_peak, own_memory_mib, peak_memory_mib
+from hoiray.benchmarks.processes import forget_peak, peak_memory_mib, resident_memory_mib
 from hoiray.config.what import Sharding, Videos
 from hoiray.datasets.formats.something import LabelledBox, frame_to_file
 from hoiray.io.store import Store
 from hoiray.schema.marker import CommitMarker
 from hoiray.stages.index import IndexRequest, make_plan
-from hoiray.stages.listing import FoundVideo
+from hoiray.stages.listing import FoundVideo, list_videos
 from hoiray.stages.packing import id_of
 from hoiray.stages.pending import pending_table
 from hoiray.stages.plan import Plan, ShardEntry, load_shard, open_plan
@@ -85,8 +85,6 @@ def opening(folder: str, count: int) -> Figures:
 
 def listing(uri: str, count: int) -> Figures:
     """Put real, empty-ish objects into a store and index them by listing it."""
-    from hoiray.stages.listing import list_videos
-
     store = Store.open(f"{uri}/listed")
     _put_all(store, ((f"{number % 100:02d}/{number:06d}.mp4", b"x" * 64) for number in range(count)))
     begin_mib, begin_s = _begin_mib(), time.monotonic()
@@ -161,7 +159,7 @@ def _begin_mib() -> float:
     gc.collect()
     pa.default_memory_pool().release_unused()
     forget_peak()
-    return own_memory_mib()
+    return resident_memory_mib()
 
 
 def _request() -> IndexRequest:

@@ -68,7 +68,6 @@ class Sample:
         time_s: since the command was started.
         num_done: shards whose labels are committed.
         driver_mib, driver_cpu_s: of the command; memory of its own.
-        ray_cpu_s: of Ray's own servers (raylet, gcs and the like).
         workers_mib: own memory of the largest actor of each kind that has its `id` (process), by kind.
     """
 
@@ -76,7 +75,6 @@ class Sample:
     num_done: int
     driver_mib: float
     driver_cpu_s: float
-    ray_cpu_s: float
     workers_mib: dict[str, float]
 
 
@@ -194,9 +192,7 @@ def _sample(pid: int, out: Path, now_s: float) -> list[Sample]:
     if driver is None:
         return []
     done = sum(1 for folder in out.glob("labels/*/commit") for _ in os.scandir(folder))
-    servers = [it for it in below if not it.title.startswith("ray::") and "decode_child" not in it.title]
-    sample = Sample(now_s, done, driver.own_mib, driver.cpu_s, sum(it.cpu_s for it in servers), _by_role(below))
-    return [sample]
+    return [Sample(now_s, done, driver.own_mib, driver.cpu_s, _by_role(below))]
 
 
 def _by_role(below: list[Usage]) -> dict[str, float]:

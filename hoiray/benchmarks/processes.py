@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-MIB: Final = float(1 << 20)
 _TICKS_PER_S: Final = os.sysconf("SC_CLK_TCK")
 
 
@@ -60,7 +59,7 @@ def descendants(pid: int) -> list[Usage]:
     return [it for it in found if it is not None]
 
 
-def own_memory_mib() -> float:
+def resident_memory_mib() -> float:
     """Resident memory of this process."""
     found = usage(os.getpid())
     return 0.0 if found is None else found.rss_mib

@@ -14,7 +14,7 @@ TINY = Sizes((500, 1500), (1,), 30, 60, (2,), 1)
 
 
 def sample(time_s: float, num_done: int, driver_mib: float, predict_mib: float = 100.0) -> Sample:
-    return Sample(time_s, num_done, driver_mib, 0.002 * num_done, 0.0, {"predict": predict_mib})
+    return Sample(time_s, num_done, driver_mib, 0.002 * num_done, {"predict": predict_mib})
 
 
 def watched(driver_mib_a_shard: float, predict_mib_a_shard: float = 0.0) -> Watched:

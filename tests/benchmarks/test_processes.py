@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 
-from hoiray.benchmarks.processes import descendants, forget_peak, own_memory_mib, peak_memory_mib, usage
+from hoiray.benchmarks.processes import descendants, forget_peak, peak_memory_mib, resident_memory_mib, usage
 
 
 def test_this_process_is_seen_with_its_memory_and_its_command() -> None:
@@ -15,7 +15,7 @@ def test_this_process_is_seen_with_its_memory_and_its_command() -> None:
     assert "python" in found.title or "pytest" in found.title
     assert 10.0 < found.own_mib <= found.rss_mib
     assert found.cpu_s > 0.0
-    assert abs(own_memory_mib() - found.rss_mib) < 50.0
+    assert abs(resident_memory_mib() - found.rss_mib) < 50.0
 
 
 def test_children_and_their_children_are_found() -> None:
