@@ -5,24 +5,22 @@ from typing import Final
 
 import typer
 
-from hoiray.cli.phases import phase_progress
+from hoiray.cli.phases import working_in
 from hoiray.errors import ConfigError, describe
 from hoiray.io.store import Store
 from hoiray.report.html_report import write_report
 from hoiray.selftrain.demo import SIZES, DemoRequest, run_demo
 from hoiray.selftrain.demo_report import demo_page, summary_words, terminal_table
-from hoiray.selftrain.lock import only_here
 from hoiray.stages.label_report import ReportRequest, make_label_report
 from hoiray.stages.plan import open_plan
 from hoiray.stages.run_layout import PLAN_FOLDER
 
 REPORT_FILE: Final = "demo.html"
 TABLE_FILE: Final = "demo.md"
-EXIT_STOPPED: Final = 130
 
 
-def demo(out: str, *, size: str, workers: int | None, uses_ray: bool) -> int:
-    """Run the demo, show its table, and write its report; return the exit status.
+def demo(out: str, *, size: str, workers: int | None, uses_ray: bool) -> None:
+    """Run the demo, show its table, and write its report.
 
     Args:
         out: a local folder.
@@ -43,16 +41,11 @@ def demo(out: str, *, size: str, workers: int | None, uses_ray: bool) -> int:
         raise ConfigError(describe(what="--out", expected="a local folder", found=store.uri, fix=fix))
     num_workers = workers or min(2, len(os.sched_getaffinity(0)))
     request = DemoRequest(size, num_workers, uses_ray)
-    try:
-        with only_here(store) as inherited, phase_progress() as progress:
-            ended = run_demo(request, store, progress.watch, on_done=progress.done, inherited=inherited)
-            table = "\n".join(terminal_table(ended))
-            store.write(TABLE_FILE, f"{summary_words(ended)}\n\n{table}\n".encode())
-            labels = store.below("round-1/labels")
-            label_page = make_label_report(labels, open_plan(labels.below(PLAN_FOLDER)), ReportRequest())
-            write_report(demo_page(ended, label_page), store.url(REPORT_FILE))
-    except KeyboardInterrupt:
-        typer.echo("stopped; the same command goes on from there", err=True)
-        return EXIT_STOPPED
+    with working_in(store) as runner:
+        ended = run_demo(request, runner)
+        table = "\n".join(terminal_table(ended))
+        store.write(TABLE_FILE, f"{summary_words(ended)}\n\n{table}\n".encode())
+        labels = store.below("round-1/labels")
+        label_page = make_label_report(labels, open_plan(labels.below(PLAN_FOLDER)), ReportRequest())
+        write_report(demo_page(ended, label_page), store.url(REPORT_FILE))
     typer.echo(f"\n{table}\n\n{summary_words(ended)}\n\nreport: {store.url(REPORT_FILE)}")
-    return 0

@@ -325,7 +325,7 @@ def self_train_command(
         ray_address=ray_address,
         workers=workers,
     )
-    raise typer.Exit(self_train(request))
+    self_train(request)
 
 
 @app.command("demo")
@@ -338,7 +338,7 @@ def demo_command(
     """The whole loop on the synthetic world: teacher, labels, student, scores, report. Called again, it goes on."""
     from hoiray.cli.demo import demo
 
-    raise typer.Exit(demo(out, size=size, workers=workers, uses_ray=ray))
+    demo(out, size=size, workers=workers, uses_ray=ray)
 
 
 @app.command("reproduce")
@@ -365,7 +365,7 @@ def reproduce_command(
         parallel=parallel,
         ray_address=ray_address,
     )
-    raise typer.Exit(run_reproduce(request))
+    run_reproduce(request)
 
 
 @app.command("status")

@@ -8,7 +8,10 @@ from typing import Final
 
 import typer
 
-from hoiray.selftrain.phases import Done, Phase, command_line
+from hoiray.errors import EXIT_STOPPED
+from hoiray.io.store import Store
+from hoiray.selftrain.lock import only_here
+from hoiray.selftrain.phases import Done, Phase, Runner, command_line
 
 LOG_INTERVAL_S: Final = 30.0
 """Between two lines of a command where the output is no terminal."""
@@ -53,6 +56,28 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+@contextmanager
+def working_in(store: Store) -> Iterator[Runner]:
+    """Hold a folder, show the phases that are done in it, and end quietly on Ctrl-C.
+
+    Args:
+        store: the folder.
+
+    Yields:
+        What does them.
+
+    Raises:
+        ConfigError: somebody else holds it.
+        InputError: it cannot be written.
+    """
+    try:
+        with only_here(store) as inherited, phase_progress() as progress:
+            yield Runner(store, progress.watch, on_done=progress.done, inherited=inherited)
+    except KeyboardInterrupt:
+        typer.echo("stopped; the same command goes on from there", err=True)
+        raise typer.Exit(EXIT_STOPPED) from None
 
 
 @contextmanager

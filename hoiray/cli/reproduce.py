@@ -10,17 +10,16 @@ from typing import Any, Final
 import typer
 
 from hoiray import __version__
-from hoiray.cli.phases import phase_progress
+from hoiray.cli.phases import working_in
 from hoiray.errors import ConfigError, describe
 from hoiray.io.store import Store
 from hoiray.selftrain.arms import AMOUNTS, Bench
-from hoiray.selftrain.lock import only_here
 from hoiray.selftrain.paper_tables import TABLES
 from hoiray.selftrain.reproduce import Plan, collect, document, reproduce
 from hoiray.selftrain.reproduce_report import claims_plot, fractions_plot, markdown
+from hoiray.selftrain.twin import PRESET, WORLDS
 
 EVERY_TABLE: Final = "all"
-EXIT_STOPPED: Final = 130
 
 
 @dataclass(frozen=True)
@@ -36,8 +35,8 @@ class ReproduceRequest:
     ray_address: str | None
 
 
-def run_reproduce(request: ReproduceRequest) -> int:
-    """Run the arms, write the tables after every seed, and return the exit status.
+def run_reproduce(request: ReproduceRequest) -> None:
+    """Run the arms, and write the tables after every seed.
 
     Raises:
         ConfigError: the request cannot be met as asked, or an experiment runs in the folder.
@@ -60,19 +59,10 @@ def run_reproduce(request: ReproduceRequest) -> int:
     bench = Bench(store, AMOUNTS[request.size], where, where)
     results = Store.open(request.results)
 
-    def write(_seed: int) -> None:
-        write_results(bench, plan, request, results)
-
-    try:
-        with only_here(store) as inherited, phase_progress() as progress:
-            reproduce(plan, bench, progress.watch, on_done=progress.done, on_seed=write, inherited=inherited)
-    except KeyboardInterrupt:
-        typer.echo("stopped; the same command goes on from there", err=True)
-        return EXIT_STOPPED
-    write(-1)
+    with working_in(store) as runner:
+        reproduce(plan, bench, runner, after_seed=lambda: write_results(bench, plan, request, results))
     typer.echo(results.read("reproduce.md").decode())
     typer.echo(f"written: {results.url('reproduce.md')}")
-    return 0
 
 
 def write_results(bench: Bench, plan: Plan, request: ReproduceRequest, out: Store) -> None:
@@ -96,11 +86,12 @@ def header_of(bench: Bench, plan: Plan, request: ReproduceRequest) -> dict[str, 
         "command": f"hoiray reproduce {' '.join(request.tables)} --size {request.size} --seeds {request.num_seeds}",
         "hoiray": __version__,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
-        "network": f"preset {amounts.preset}, {steps} steps of {amounts.batch_size} crops in every arm",
-        "annotated": f"hoiray synth lab --size {amounts.lab}, split train",
-        "videos": f"hoiray synth wild --size {amounts.wild}, split train, labelled with 8 views and the preset `paper`"
-        + (f" but {dict(amounts.limits)}" if amounts.limits else ""),
-        "tests": f"lab (evaluation), wild (test), ego (test), studio (evaluation): {amounts.max_samples} images each",
+        "network": f"preset {PRESET}, {steps} steps of {amounts.batch_size} crops in every arm",
+        "annotated": f"hoiray synth lab --size {amounts.sizes['lab']}, split train",
+        "videos": f"hoiray synth wild --size {amounts.sizes['wild']}, split train, labelled with 8 views and the preset"
+        " `paper`" + (f" but {dict(amounts.limits)}" if amounts.limits else ""),
+        "tests": f"{', '.join(f'{name} ({world.split})' for name, world in WORLDS.items())}:"
+        f" {amounts.max_samples} images each",
         "seeds": f"{len(plan.seeds)}, of weights, batches and choice; the data are the same",
     }
 

@@ -5,17 +5,14 @@ from pathlib import Path
 
 import typer
 
-from hoiray.cli.phases import phase_progress
+from hoiray.cli.phases import working_in
 from hoiray.config.halves import route_overrides
 from hoiray.config.load import load_cluster, load_run
 from hoiray.errors import ConfigError
 from hoiray.evaluation.bootstrap import Interval
 from hoiray.io.store import Store
 from hoiray.selftrain.audit import SHOWN
-from hoiray.selftrain.lock import only_here
 from hoiray.selftrain.rounds import STORY_FILE, RoundResult, Rounds, RoundsRequest, Story
-
-EXIT_STOPPED = 130
 
 
 @dataclass(frozen=True)
@@ -30,8 +27,8 @@ class SelfTrainRequest:
     workers: int | None = None
 
 
-def self_train(request: SelfTrainRequest) -> int:
-    """Do all rounds, and say what came of them; return the exit status.
+def self_train(request: SelfTrainRequest) -> None:
+    """Do all rounds, and say what came of them.
 
     Raises:
         ConfigError: the request cannot be met as asked, or somebody else works in the folder.
@@ -41,16 +38,10 @@ def self_train(request: SelfTrainRequest) -> int:
     store = Store.open(rounds_request.run.output_uri)
     if not store.is_local:
         store = store.probed()
-    try:
-        with only_here(store) as inherited, phase_progress() as progress:
-            rounds = Rounds(rounds_request, store, progress.watch, on_done=progress.done, inherited=inherited)
-            story = rounds.run()
-    except KeyboardInterrupt:
-        typer.echo("stopped; the same command goes on from there", err=True)
-        return EXIT_STOPPED
+    with working_in(store) as runner:
+        story = Rounds(rounds_request, runner).run()
     typer.echo("\n".join(story_lines(story)))
     typer.echo(f"all of it: {store.url(STORY_FILE)}")
-    return 0
 
 
 def read_request(request: SelfTrainRequest) -> RoundsRequest:
@@ -91,8 +82,7 @@ def story_lines(story: Story) -> list[str]:
 
 
 def _round_lines(result: RoundResult) -> list[str]:
-    share = result.num_accepted / result.num_rows if result.num_rows else 0.0
-    first = [str(result.number), f"{result.num_accepted:,} of {result.num_rows:,} ({share:.1%})"]
+    first = [str(result.number), f"{result.num_accepted:,} of {result.num_rows:,} ({result.acceptance:.1%})"]
     if result.audit is None:
         return [_row([*first, "", "", "", "", result.decision])]
     rows = []

@@ -4,18 +4,17 @@ All arms of a seed have the same annotated images, optimiser steps, batch and sc
 labels of one label run. Nothing but what an arm is about differs.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from hoiray.config.training_presets import training_preset
-from hoiray.config.what import RunConfig
 from hoiray.io.store import Store
-from hoiray.selftrain.demo import LAX_LIMITS, write_video_list
-from hoiray.selftrain.phases import Phase
+from hoiray.selftrain.phases import MODEL_FILE, Phase
+from hoiray.selftrain.twin import LAX_LIMITS, PRESET, WORLDS, Amounts, score_arguments
 
-MODEL_FILE: Final = "model.safetensors"
+if TYPE_CHECKING:
+    from pydantic import JsonValue
 
 
 @dataclass(frozen=True)
@@ -60,41 +59,12 @@ ARMS: Final[Mapping[str, Arm]] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True)
-class Amounts:
-    """How much of everything.
-
-    Attributes:
-        lab, wild, ego, studio: sizes of the sets, as of `hoiray synth`.
-        epochs, steps_per_epoch, batch_size: of every training.
-        shard_frames: frames of a shard of a label run.
-        max_samples: images of each test set.
-        preset: of the network.
-        limits: where they are not the paper's.
-    """
-
-    lab: str
-    wild: str
-    ego: str
-    studio: str
-    epochs: int
-    steps_per_epoch: int
-    batch_size: int
-    shard_frames: int
-    max_samples: int
-    preset: str = "nano"
-    limits: Mapping[str, Any] = field(default_factory=dict)
-
-
 AMOUNTS: Final[Mapping[str, Amounts]] = MappingProxyType(
     {
-        # a look at the machinery: nothing is learnt in ten steps, and by the paper's limits nothing would be accepted
-        "tiny": Amounts(*("tiny",) * 4, epochs=2, steps_per_epoch=5, batch_size=16, shard_frames=64, max_samples=24,
-                        limits=LAX_LIMITS),
-        "nano": Amounts("demo", "medium", "demo", "demo", epochs=4, steps_per_epoch=100, batch_size=32,
-                        shard_frames=1024, max_samples=500),
+        "tiny": Amounts(dict.fromkeys(WORLDS, "tiny"), 2, 5, 16, 64, 24, LAX_LIMITS),
+        "nano": Amounts({"lab": "demo", "wild": "medium", "ego": "demo", "studio": "demo"}, 4, 100, 32, 1024, 500),
     }
-)  # fmt: skip
+)
 """How much there is of everything, by name."""
 
 
@@ -126,60 +96,6 @@ class Bench:
         return f"seed-{seed}/{teacher}/lists/{selection}.parquet"
 
 
-DATA_SEEDS: Final[Mapping[str, int]] = MappingProxyType({"lab": 0, "wild": 1, "ego": 2, "studio": 3})
-
-
-def data_phases(bench: Bench, domains: Sequence[str], workers: int) -> list[Phase]:
-    """Render the sets an experiment needs."""
-    return [
-        Phase(
-            f"data/{name}",
-            f"render the {name} world",
-            (
-                *("synth", name, "--out", bench.store.url(f"data/{name}"), "--size", getattr(bench.amounts, name)),
-                *("--seed", str(DATA_SEEDS[name]), "--workers", str(workers), "--resume"),
-            ),
-            {"size": getattr(bench.amounts, name), "seed": DATA_SEEDS[name]},
-        )
-        for name in domains
-    ]
-
-
-def prepare_lists(bench: Bench) -> None:
-    """List the videos that are labelled, once they are rendered."""
-    write_video_list(bench.store)
-
-
-def base_run(bench: Bench) -> RunConfig:
-    """Write what all arms have in common as a run file."""
-    amounts = bench.amounts
-    training: dict[str, Any] = dict(training_preset(amounts.preset)) | {
-        "annotated": {"format": "ho3d_v2", "uri": bench.store.url("data/lab"), "split": "train"},
-        "epochs": amounts.epochs,
-        "steps_per_epoch": amounts.steps_per_epoch,
-        "batch_size": amounts.batch_size,
-        "validation_fraction": 0.0,
-    }
-    return RunConfig.model_validate(
-        {
-            "name": "reproduce",
-            "output_uri": bench.store.uri,
-            "videos": {
-                "uri": bench.store.url("data/videos.txt"),
-                "boxes_uri": bench.store.url("data/wild/annotations"),
-                "box_format": "something_else",
-                "sample_rate_hz": 12,
-                "hand_side": "both",
-            },
-            "sharding": {"target_frames": amounts.shard_frames, "max_video_frames": max(16384, amounts.shard_frames)},
-            "hand": {"flat_hand_mean": True},
-            "teacher": {"predictor": "network"},
-            "limits": {"preset": "paper", **amounts.limits},
-            "training": training,
-        }
-    )
-
-
 def train_phase(bench: Bench, run_file: str, seed: int, name: str) -> Phase:
     """Train an arm."""
     arm, amounts = ARMS[name], bench.amounts
@@ -197,12 +113,12 @@ def train_phase(bench: Bench, run_file: str, seed: int, name: str) -> Phase:
         *[word for key, value in changes.items() for word in ("--set", f"{key}={value}")],
         *bench.train_options,
     )
-    settings: dict[str, Any] = {
+    settings: dict[str, JsonValue] = {
         "seed": seed,
         "queries": arm.queries,
         "labels": arm.labels,
         "steps": [amounts.epochs, amounts.steps_per_epoch, amounts.batch_size],
-        "preset": amounts.preset,
+        "preset": PRESET,
     }
     return Phase(f"seed-{seed}/{name}/train", f"train: {arm.says}", arguments, settings)
 
@@ -214,38 +130,13 @@ def label_phase(bench: Bench, run_file: str, seed: int, teacher: str) -> Phase:
         f"teacher.checkpoint_uri={bench.model(seed, teacher)}",
     )
     arguments = ("label", run_file, *[word for change in changes for word in ("--set", change)], *bench.label_options)
-    settings: dict[str, Any] = {"teacher": teacher, "seed": seed, "limits": dict(bench.amounts.limits)}
+    settings: dict[str, JsonValue] = {"teacher": teacher, "seed": seed, "limits": dict(bench.amounts.limits)}
     return Phase(f"seed-{seed}/{teacher}/label", f"label: {ARMS[teacher].says}", arguments, settings)
 
 
-@dataclass(frozen=True)
-class TestSet:
-    """What an arm is scored on."""
-
-    name: str
-    split: str
-
-
-TESTS: Final[Mapping[str, TestSet]] = MappingProxyType(
-    {
-        "lab": TestSet("lab", "evaluation"),
-        "wild": TestSet("wild", "test"),
-        "ego": TestSet("ego", "test"),
-        "studio": TestSet("studio", "evaluation"),
-    }
-)
-
-
-def score_phase(bench: Bench, seed: int, name: str, test: str) -> Phase:
+def score_phase(bench: Bench, seed: int, name: str, world: str) -> Phase:
     """Score an arm."""
-    test_set = TESTS[test]
-    arguments = [
-        *("evaluate", "--model", bench.model(seed, name), "--data", bench.store.url(f"data/{test}")),
-        *("--split", test_set.split, "--samples", str(bench.amounts.max_samples)),
-        *("--baseline-from", bench.store.url("data/lab"), "--baseline-split", "train"),
-        *("--out", bench.store.url(f"seed-{seed}/{name}/{test}")),
-    ]
-    if test == "wild":
-        arguments += ["--format", "synthetic_truth"]
-    settings: dict[str, Any] = {"seed": seed, "arm": name, "test": test, "samples": bench.amounts.max_samples}
-    return Phase(f"seed-{seed}/{name}/{test}", f"score on {test}: {ARMS[name].says}", tuple(arguments), settings)
+    out = f"seed-{seed}/{name}/{world}"
+    arguments = score_arguments(bench.store, world, bench.amounts, bench.model(seed, name), out)
+    settings: dict[str, JsonValue] = {"seed": seed, "arm": name, "test": world, "samples": bench.amounts.max_samples}
+    return Phase(out, f"score on {world}: {ARMS[name].says}", arguments, settings)

@@ -9,9 +9,10 @@ from hoiray.evaluation.bootstrap import Interval
 from hoiray.report.html_report import Page
 from hoiray.report.sections import Bullets, Cell, Column, Prose, Section, Table, Tile, Tiles
 from hoiray.selftrain.audit import SHOWN, Compared, Finding
-from hoiray.selftrain.demo import TEST_SETS, Demo
-from hoiray.selftrain.phases import Done, command_line
+from hoiray.selftrain.demo import Demo
+from hoiray.selftrain.phases import command_line
 from hoiray.selftrain.rounds import RoundResult
+from hoiray.selftrain.twin import WORLDS
 
 INTERVALS: Final = "95 % intervals by resampling recordings, never frames"
 
@@ -27,10 +28,10 @@ WORDS: Final[Mapping[Finding, str]] = {
 def score_rows(demo: Demo) -> list[tuple[str, str, Compared]]:
     """Return (test set, metric, both networks' scores), in the order they are shown."""
     return [
-        (test_set.name, metric, demo.scores[test_set.name].metrics[metric])
-        for test_set in TEST_SETS
+        (world, metric, demo.scores[world].metrics[metric])
+        for world in WORLDS
         for metric in SHOWN
-        if metric in demo.scores[test_set.name].metrics
+        if metric in demo.scores[world].metrics
     ]
 
 
@@ -49,16 +50,15 @@ def terminal_table(demo: Demo) -> list[str]:
 def summary_words(demo: Demo) -> str:
     """Say in a sentence or two what came out."""
     result = demo.story.rounds[-1]
-    share = result.num_accepted / result.num_rows if result.num_rows else 0.0
     first = (
         f"The teacher labelled {result.num_rows:,} hands in videos nobody had annotated; {result.num_accepted:,}"
-        f" ({share:.0%}) passed every check and were trained on."
+        f" ({result.acceptance:.0%}) passed every check and were trained on."
     )
     if result.audit is None:
         return f"{first} There was nothing to train a student on."
     better, worse, same = (_counted(demo, finding) for finding in WORDS)
     second = (
-        f"In {len(score_rows(demo))} comparisons with its teacher, on {len(TEST_SETS)} test sets, the student is better"
+        f"In {len(score_rows(demo))} comparisons with its teacher, on {len(WORLDS)} test sets, the student is better"
         f" in {better}, worse in {worse}, and no difference is shown in {same}."
     )
     return f"{first} {second}"
@@ -86,12 +86,11 @@ def demo_page(demo: Demo, labels: Page) -> Page:
 
 def _summary_section(demo: Demo) -> Section:
     result = demo.story.rounds[-1]
-    share = result.num_accepted / result.num_rows if result.num_rows else 0.0
     minutes = sum(done.seconds for done in demo.phases) / 60.0
     tiles = Tiles(
         (
             Tile("hands labelled", f"{result.num_rows:,}", "in videos without annotations"),
-            Tile("accepted", f"{share:.1%}", f"{result.num_accepted:,} labels"),
+            Tile("accepted", f"{result.acceptance:.1%}", f"{result.num_accepted:,} labels"),
             Tile("decision", result.decision, "by an audit on people nobody was trained on"),
             Tile("time", f"{minutes:.0f} min", "all commands, of the calls that finished them"),
         )
@@ -100,17 +99,14 @@ def _summary_section(demo: Demo) -> Section:
 
 
 def _scores_section(demo: Demo) -> Section:
-    columns = tuple(
-        Column(title) for title in ("constant hand", "teacher", "student", "student minus teacher", "finding")
-    )
+    titles = ("constant hand", "teacher", "student", "student minus teacher", "finding")
     tables = []
     for metric, title in SHOWN.items():
-        decimals = DECIMALS[metric]
-        shown = tuple(Column(one.title, "", decimals) for one in columns)
+        shown = tuple(Column(one, "", DECIMALS[metric]) for one in titles)
         rows = tuple((name, _cells(both)) for name, of, both in score_rows(demo) if of == metric)
         caption = f"{title}; less is better. {INTERVALS}; the difference is paired: both networks on the same hands."
         tables.append(Table(caption, shown, rows, row_heading="test set"))
-    sets = Bullets(tuple((f"{one.name}: {one.says}", None) for one in TEST_SETS))
+    sets = Bullets(tuple((f"{name}: {world.says}", None) for name, world in WORLDS.items()))
     words = Prose(
         "The constant hand is the best single answer without looking: what is not better than it has learnt nothing"
         " about hands' poses. PA lays size, place and orientation over each other first; MPJPE only the wrist."
@@ -139,12 +135,8 @@ def _cost_section(demo: Demo) -> Section:
     table = Table(
         "Minutes of each command, start-up included.", (Column("time", "min", 1), Column("what")), rows, "phase"
     )
-    commands = Bullets(tuple((done.phase.says, _typed(done)) for done in demo.phases))
+    commands = Bullets(tuple((done.phase.says, command_line(done.phase)) for done in demo.phases))
     return Section("What was run", (table, Prose("Each phase is a command that can be typed by itself:"), commands))
-
-
-def _typed(done: Done) -> str:
-    return command_line(done.phase)
 
 
 def _counted(demo: Demo, finding: Finding) -> str:

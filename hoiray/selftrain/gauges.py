@@ -246,10 +246,13 @@ def _add_pair(
     for is_of_accepted, sums in moves.items():
         chosen = is_known & (was_accepted == is_of_accepted)
         sums.add(off_3d_mm[chosen], off_2d[chosen])
-    for table, name, chosen in ((before, "before", was_accepted), (after, "after", is_accepted), (after, "all", None)):
-        pose, orient = _right_hand_poses(table)
-        is_posed = np.isfinite(pose).all(axis=1) & np.isfinite(orient).all(axis=1)
-        kept = is_posed if chosen is None else is_posed & chosen
+    before_poses, after_poses = _right_hand_poses(before), _right_hand_poses(after)
+    everything = np.ones_like(is_accepted)
+    for found, name, chosen in (
+        (before_poses, "before", was_accepted), (after_poses, "after", is_accepted), (after_poses, "all", everything)
+    ):  # fmt: skip
+        pose, orient = found
+        kept = chosen & np.isfinite(pose).all(axis=1) & np.isfinite(orient).all(axis=1)
         poses[name].add(pose[kept], orient[kept])
 
 

@@ -30,6 +30,9 @@ from hoiray.io.store import Store
 PHASES: Final = "phases"
 LOGS: Final = "logs"
 
+MODEL_FILE: Final = "model.safetensors"
+"""What `hoiray train` leaves in its folder."""
+
 NUM_SHOWN_LINES: Final = 15
 """Of a failed command's log, in the message."""
 
@@ -149,43 +152,54 @@ class Running:
             _stop(process)
 
 
-def run_phases(
-    store: Store,
-    phases: Sequence[Phase],
-    watch: Watch,
-    *,
-    parallel: int,
-    on_done: Callable[[Done], None],
-    inherited: Sequence[int] = (),
-) -> list[Done]:
-    """Do phases that do not need each other, several at a time.
+class Runner:
+    """Does the phases of a folder and remembers them."""
 
-    Args:
-        store: of the self-training.
-        phases: what to do.
-        watch: told what the commands print, from several threads.
-        parallel: commands at once.
-        on_done: told of each that has ended, or had before, in order.
-        inherited: file descriptors the commands keep open.
+    def __init__(
+        self,
+        store: Store,
+        watch: Watch = lambda _phase, _line: None,
+        *,
+        on_done: Callable[["Done"], None] = lambda _done: None,
+        inherited: Sequence[int] = (),
+    ) -> None:
+        """Prepare; nothing is done yet.
 
-    Raises:
-        ConfigError: one was done with other settings.
-        PhaseFailedError: one failed; the others are stopped.
-    """
-    running = Running()
-    finished = []
-    with ThreadPoolExecutor(parallel) as pool:
-        waiting = [pool.submit(run_phase, store, phase, watch, inherited, running) for phase in phases]
-        try:
-            for one in waiting:
-                finished.append(one.result())
-                on_done(finished[-1])
-        except BaseException:
-            for one in waiting:
-                one.cancel()
-            running.stop()
-            raise
-    return finished
+        Args:
+            store: the folder, held by the caller.
+            watch: told what the commands print, from several threads where several run.
+            on_done: told of each command that has ended, or had before, in order.
+            inherited: file descriptors the commands keep open.
+        """
+        self.store = store
+        self.finished: list[Done] = []
+        self._watch, self._on_done, self._inherited = watch, on_done, tuple(inherited)
+
+    def do(self, *phases: Phase, parallel: int = 1) -> None:
+        """Do phases that do not need each other.
+
+        Args:
+            phases: what to do.
+            parallel: commands at once.
+
+        Raises:
+            ConfigError: one was done with other settings.
+            PhaseFailedError: one failed; the others are stopped.
+        """
+        running = Running()
+        with ThreadPoolExecutor(parallel) as pool:
+            waiting = [
+                pool.submit(run_phase, self.store, phase, self._watch, self._inherited, running) for phase in phases
+            ]
+            try:
+                for one in waiting:
+                    self.finished.append(one.result())
+                    self._on_done(self.finished[-1])
+            except BaseException:
+                for one in waiting:
+                    one.cancel()
+                running.stop()
+                raise
 
 
 def run_phase(

@@ -18,20 +18,12 @@ from hoiray.config.what import PaperLimits
 from hoiray.errors import ContractError, describe
 from hoiray.evaluation.bootstrap import Interval
 from hoiray.io.store import Store
-from hoiray.selftrain.arms import (
-    ARMS,
-    Bench,
-    base_run,
-    data_phases,
-    label_phase,
-    prepare_lists,
-    score_phase,
-    train_phase,
-)
+from hoiray.selftrain.arms import ARMS, Bench, label_phase, score_phase, train_phase
 from hoiray.selftrain.paper_tables import TABLES, Claim, Measure
-from hoiray.selftrain.phases import Done, Phase, Watch, run_phases
+from hoiray.selftrain.phases import Runner
 from hoiray.selftrain.round_labels import RoundLabels
 from hoiray.selftrain.selections import choose
+from hoiray.selftrain.twin import render_phase, twin_run, write_video_list
 
 RUN_FILE: Final = "reproduce.yaml"
 CONFIDENCE: Final = 0.95
@@ -66,63 +58,50 @@ class Plan:
         return tuple(sorted(needed))
 
 
-def reproduce(
-    plan: Plan,
-    bench: Bench,
-    watch: Watch,
-    *,
-    on_done: Callable[[Done], None],
-    on_seed: Callable[[int], None] = lambda _seed: None,
-    inherited: Sequence[int] = (),
-) -> None:
+def reproduce(plan: Plan, bench: Bench, runner: Runner, *, after_seed: Callable[[], None] = lambda: None) -> None:
     """Run what has not been run yet, seed by seed.
 
     Args:
         plan: what is run.
         bench: where, and how much of everything.
-        watch: told what the commands print.
-        on_done: told of each command that has ended, or had before.
-        on_seed: told of each seed whose arms are all scored.
-        inherited: file descriptors the commands keep open.
+        runner: of the same folder.
+        after_seed: called when all arms of a seed are scored.
 
     Raises:
         ConfigError: the folder holds another experiment.
         PhaseFailedError: a command failed.
         InputError: a teacher's labels were all refused.
     """
-
-    def do(phases: Sequence[Phase], parallel: int = plan.parallel) -> None:
-        run_phases(bench.store, phases, watch, parallel=parallel, on_done=on_done, inherited=inherited)
-
-    domains = sorted({"lab", "wild"} | {test for arm in plan.arms for test in plan.tests(arm)})
-    do(data_phases(bench, domains, plan.workers), 1)
-    prepare_lists(bench)
-    bench.store.write(RUN_FILE, dump(base_run(bench)).encode())
-    run_file = bench.store.url(RUN_FILE)
+    store, amounts, at_once = bench.store, bench.amounts, plan.parallel
+    for world in sorted({"lab", "wild"} | {test for arm in plan.arms for test in plan.tests(arm)}):
+        runner.do(render_phase(store, world, amounts, plan.workers))
+    write_video_list(store)
+    run = twin_run(store, "reproduce", amounts)
+    store.write(RUN_FILE, dump(run).encode())
+    assert isinstance(run.limits, PaperLimits)
+    run_file = store.url(RUN_FILE)
     supervised = [arm for arm in plan.arms if ARMS[arm].labels is None]
     students = [arm for arm in plan.arms if ARMS[arm].labels is not None]
     teachers = sorted({str(ARMS[arm].teacher) for arm in students})
     for seed in plan.seeds:
-        do([train_phase(bench, run_file, seed, arm) for arm in supervised])
-        do([label_phase(bench, run_file, seed, teacher) for teacher in teachers])
+        runner.do(*(train_phase(bench, run_file, seed, arm) for arm in supervised), parallel=at_once)
+        runner.do(*(label_phase(bench, run_file, seed, teacher) for teacher in teachers), parallel=at_once)
         for teacher in teachers:
-            write_lists(bench, seed, teacher)
-        if students:
-            # the first student cuts the crops of all labels, which the others share
-            do([train_phase(bench, run_file, seed, students[0])])
-            do([train_phase(bench, run_file, seed, arm) for arm in students[1:]])
-        do([score_phase(bench, seed, arm, test) for arm in plan.arms for test in plan.tests(arm)])
-        on_seed(seed)
+            write_lists(bench, seed, teacher, run.limits)
+        # the first student cuts the crops of all labels, which the others share
+        for part in (students[:1], students[1:]):
+            runner.do(*(train_phase(bench, run_file, seed, arm) for arm in part), parallel=at_once)
+        scores = (score_phase(bench, seed, arm, test) for arm in plan.arms for test in plan.tests(arm))
+        runner.do(*scores, parallel=at_once)
+        after_seed()
 
 
-def write_lists(bench: Bench, seed: int, teacher: str) -> None:
+def write_lists(bench: Bench, seed: int, teacher: str, limits: PaperLimits) -> None:
     """Choose the labels of every student of a teacher, once."""
     about_key = f"seed-{seed}/{teacher}/lists/about.json"
     if bench.store.exists(about_key):
         return
     labels = RoundLabels(bench.store.below(bench.labels_folder(seed, teacher)))
-    limits = base_run(bench).limits
-    assert isinstance(limits, PaperLimits)
     about = {}
     for name, selection in choose(labels, bench.store.url("data/wild"), limits, seed=seed).items():
         selection.write(bench.store, bench.list_key(seed, teacher, name))

@@ -15,8 +15,9 @@ Every file but the first is written by a command that anyone can type; see :mod:
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, Final, Literal
 
 from pydantic import JsonValue
@@ -29,11 +30,10 @@ from hoiray.errors import ConfigError, ContractError, describe
 from hoiray.io.store import Store
 from hoiray.selftrain.audit import Audit, Finding, read_audit
 from hoiray.selftrain.gauges import Gauges, compare_rounds
-from hoiray.selftrain.phases import Done, Phase, Watch, command_line, run_phase
+from hoiray.selftrain.phases import MODEL_FILE, Phase, Runner, command_line
 from hoiray.selftrain.round_labels import RoundLabels, pairs_of
 
 STORY_FILE: Final = "self_training.json"
-MODEL_FILE: Final = "model.safetensors"
 
 Decision = Literal["next round", "last round", "stopped: no gain shown", "stopped: harm", "stopped: no labels"]
 
@@ -85,6 +85,11 @@ class RoundResult:
     finding: Finding | None
     decision: Decision
 
+    @property
+    def acceptance(self) -> float:
+        """Accepted labels over all; 0 where there is none."""
+        return self.num_accepted / self.num_rows if self.num_rows else 0.0
+
     def document(self) -> dict[str, Any]:
         """As JSON takes it."""
         gauges = None if self.gauges is None else self.gauges.document() | {"warnings": self.gauges.warnings()}
@@ -119,30 +124,19 @@ class Story:
 class Rounds:
     """The rounds of one folder."""
 
-    def __init__(
-        self,
-        request: RoundsRequest,
-        store: Store,
-        watch: Watch,
-        *,
-        on_done: Callable[[Done], None] = lambda _done: None,
-        inherited: Sequence[int] = (),
-    ) -> None:
+    def __init__(self, request: RoundsRequest, runner: Runner) -> None:
         """Prepare; nothing is done yet.
 
         Args:
             request: what is asked for.
-            store: the folder, held by the caller.
-            watch: told what the commands print.
-            on_done: told of each command that has ended, or had before.
-            inherited: file descriptors the commands keep open.
+            runner: of the folder.
 
         Raises:
             ConfigError: the run has no `training` or no `self_training`, or its labels are another's.
         """
-        self._request, self._store, self._watch, self._inherited = request, store, watch, tuple(inherited)
-        self._settings, self._on_done = _settings_of(request.run), on_done
-        self.finished: list[Done] = []
+        self._request, self._runner, self._store = request, runner, runner.store
+        self._settings = _settings_of(request.run)
+        self._first_phase = len(runner.finished)
 
     def run(self) -> Story:
         """Do what is not done yet, up to the end.
@@ -152,10 +146,9 @@ class Rounds:
             PhaseFailedError: a command failed.
             ContractError: the audited hands changed between rounds.
         """
-        first = teacher = self._teacher()
+        first = teacher = best = self._teacher()
         rounds: list[RoundResult] = []
-        best = first
-        for number in range(1, self._settings.max_rounds + 1):
+        for number in count(1):
             result = self._round(number, teacher, rounds)
             rounds.append(result)
             if result.finding == "better":
@@ -163,21 +156,19 @@ class Rounds:
             story = Story(tuple(rounds), first, best)
             self._write(story)
             if result.decision != "next round":
-                return story
+                break
             teacher = result.student
-        raise ContractError(
-            "self-training: expected an end after the last round, found none. This is an error of hoiray."
-        )
+        return story
 
     def _teacher(self) -> str:
         given = self._request.run.teacher.checkpoint_uri
         if given is not None:
             return given
-        self._do(teacher_phase(self._request, self._store))
+        self._runner.do(teacher_phase(self._request, self._store))
         return self._store.url(f"teacher/{MODEL_FILE}")
 
     def _round(self, number: int, teacher: str, before: Sequence[RoundResult]) -> RoundResult:
-        self._do(label_phase(self._request, self._store, number, teacher))
+        self._runner.do(label_phase(self._request, self._store, number, teacher))
         labels = RoundLabels(self._store.below(f"round-{number}/labels"))
         counts = {name: int(str(labels.summary[name])) for name in ("num_rows", "num_accepted")}
         gauges = None
@@ -189,19 +180,14 @@ class Rounds:
             nothing: Decision = "stopped: no labels"
             return RoundResult(number, teacher, teacher, **counts, gauges=gauges, audit=None, finding=None,
                                decision=nothing)  # fmt: skip
-        self._do(student_phase(self._request, self._store, number, teacher))
-        self._do(audit_phase(self._settings.audit, self._store, number, teacher, student))
+        self._runner.do(student_phase(self._request, self._store, number, teacher))
+        self._runner.do(audit_phase(self._settings.audit, self._store, number, teacher, student))
         audit = read_audit(self._store.below(f"round-{number}/audit"))
         _refuse_other_hands(audit, before, self._store)
         finding = audit.metrics[self._settings.audit.metric].finding
         decision = decide(finding, is_last=number == self._settings.max_rounds)
         return RoundResult(number, teacher, student, **counts, gauges=gauges, audit=audit, finding=finding,
                            decision=decision)  # fmt: skip
-
-    def _do(self, phase: Phase) -> None:
-        done = run_phase(self._store, phase, self._watch, self._inherited)
-        self.finished.append(done)
-        self._on_done(done)
 
     def _write(self, story: Story) -> None:
         document = {
@@ -211,7 +197,7 @@ class Rounds:
             "rounds": [each.document() for each in story.rounds],
             "phases": [
                 {"phase": done.phase.name, "command": command_line(done.phase), "seconds": round(done.seconds, 1)}
-                for done in self.finished
+                for done in self._runner.finished[self._first_phase :]
             ],
         }
         self._store.write(STORY_FILE, (json.dumps(document, indent=1, allow_nan=False) + "\n").encode(), durable=True)

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from hoiray.io.store import Store
-from hoiray.selftrain.arms import AMOUNTS, Bench, base_run, label_phase, train_phase
+from hoiray.selftrain.arms import AMOUNTS, Bench, label_phase, train_phase
+from hoiray.selftrain.twin import twin_run
 
 
 def bench_of(folder: Path) -> Bench:
@@ -23,6 +24,6 @@ def test_arms_of_a_seed_differ_in_nothing_but_what_they_are_about(tmp_path: Path
 
 
 def test_the_run_file_has_equal_steps_for_all(tmp_path: Path) -> None:
-    run = base_run(bench_of(tmp_path))
+    run = twin_run(Store.open(tmp_path), "reproduce", AMOUNTS["tiny"])
     assert run.training is not None
     assert (run.training.steps_per_epoch, run.training.epochs, run.training.labels_uri) == (5, 2, None)

@@ -6,10 +6,11 @@ from hoiray.evaluation.bootstrap import Interval
 from hoiray.report.html_report import Page, render_report
 from hoiray.report.sections import Prose, Section
 from hoiray.selftrain.audit import Audit, Compared
-from hoiray.selftrain.demo import TEST_SETS, Demo
+from hoiray.selftrain.demo import Demo
 from hoiray.selftrain.demo_report import demo_page, summary_words, terminal_table
 from hoiray.selftrain.phases import Done, Phase
 from hoiray.selftrain.rounds import RoundResult, Story
+from hoiray.selftrain.twin import WORLDS
 
 
 def interval(value: float, half: float = 0.5) -> Interval:
@@ -24,12 +25,12 @@ def demo_of(difference: float, *, has_audit: bool = True) -> Demo:
         both.finding if has_audit else None, "last round" if has_audit else "stopped: no labels",
     )  # fmt: skip
     phases = (Done(Phase("teacher", "train <b>the</b> teacher", ("train",)), 90.0, was_done=False),)
-    return Demo(Story((result,), "teacher", "student"), {one.name: audit for one in TEST_SETS}, phases)
+    return Demo(Story((result,), "teacher", "student"), dict.fromkeys(WORLDS, audit), phases)
 
 
 def test_the_table_has_a_row_for_every_set_and_metric() -> None:
     lines = terminal_table(demo_of(-2.0))
-    assert len(lines) == 2 + len(TEST_SETS)
+    assert len(lines) == 2 + len(WORLDS)
     assert "| lab | PA-MPJPE, mm | 10.00 [9.50, 10.50] | 9.00 [8.50, 9.50] | 7.00 [6.50, 7.50] |" in lines[2]
     assert lines[2].endswith("| the student is better |")
 

@@ -9,6 +9,7 @@ from hoiray.config.load import load_run
 from hoiray.config.what import RunConfig
 from hoiray.errors import ConfigError
 from hoiray.io.store import Store
+from hoiray.selftrain.phases import Runner
 from hoiray.selftrain.rounds import (
     Rounds,
     RoundsRequest,
@@ -103,4 +104,4 @@ def test_what_decides_labels_decides_whether_they_are_the_same() -> None:
 def test_a_run_that_cannot_go_in_rounds_is_refused(tmp_path: Path, changes: tuple[str, ...], message: str) -> None:
     run: RunConfig = load_run(RUN_FILE, changes)
     with pytest.raises(ConfigError, match=message):
-        Rounds(RoundsRequest(run, "run.yaml"), Store.open(tmp_path), lambda *_: None)
+        Rounds(RoundsRequest(run, "run.yaml"), Runner(Store.open(tmp_path)))
