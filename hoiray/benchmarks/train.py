@@ -227,7 +227,7 @@ def cut_rates(union: Setup, repeats: int) -> dict[str, list[float]]:
         with tempfile.TemporaryDirectory(prefix="hoiray-bench-") as folder:
             start = time.perf_counter()
             options = CacheOptions(Path(folder), num_threads=1)
-            crops = open_crop_cache([each], crop_spec(run.training), run.training.augmentation, options)
+            crops = open_crop_cache(each, crop_spec(run.training), run.training.augmentation, options)
             rates[kind].append(len(crops.records) / (time.perf_counter() - start))
     return rates
 

@@ -5,7 +5,7 @@ square large enough for every augmentation, and stored as uint8; an augmented cr
 by the product of two affines. Labels and object masks are stored exactly, so that samples with and without the cache
 differ in nothing but pixels, by one resampling.
 
-A cache is a folder whose name is a digest of what is in it: what the sources hold, where crops are placed, how large
+A cache is a folder whose name is a digest of what is in it: what the source holds, where crops are placed, how large
 they are stored. It consists of parts, folders that are written whole under another name and then renamed. Any number of
 processes may build the same cache at once, and one that was killed is gone on with; a part that is there is complete.
 """
@@ -16,11 +16,10 @@ import os
 import shutil
 import socket
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,7 +32,7 @@ from hoiray.datasets.crop_images import FullImages, MaskPart, StoredImage, image
 from hoiray.datasets.crop_pixels import Interpolation, cut_crop
 from hoiray.datasets.crop_plan import CropSpec
 from hoiray.datasets.label_records import RECORD, Records, concatenate_records
-from hoiray.datasets.label_scan import ScannedHand, all_places, scan_entries
+from hoiray.datasets.label_scan import ScannedHand, scan_entries
 from hoiray.datasets.label_source import Source
 from hoiray.datasets.sample import DeadLetter, FloatArray
 from hoiray.errors import ConfigError, ContractError, InputError, describe
@@ -150,7 +149,7 @@ _CROPS, _MASKS, _RECORDS, _PLACES, _TEXTS = "crops.u8", "masks.bits", "records.n
 
 
 def open_crop_cache(
-    sources: Sequence[Source],
+    source: Source,
     spec: CropSpec,
     augmentation: Augmentation,
     options: CacheOptions,
@@ -158,10 +157,10 @@ def open_crop_cache(
     needs_joints: bool = True,
     on_part: Callable[[int, int], None] | None = None,
 ) -> CropCache:
-    """Open the cache of these samples; what is missing of it is built first.
+    """Open the cache of a source's samples; what is missing of it is built first.
 
     Args:
-        sources: in the order of the samples.
+        source: of labels and images.
         spec: where crops are placed, and the network's crop size.
         augmentation: whose largest crop must fit, and whose interpolation is used.
         options: where and how fine.
@@ -172,7 +171,7 @@ def open_crop_cache(
         ConfigError: it would be larger than allowed, or than the disk.
         ContractError: a part is not what was written; the message names it.
     """
-    builder = _Builder.plan(tuple(sources), spec, augmentation, needs_joints=needs_joints, options=options)
+    builder = _Builder.plan(source, spec, augmentation, needs_joints=needs_joints, options=options)
     builder.refuse_too_large(options.max_gib)
     builder.build(options.num_threads, on_part)
     return builder.open()
@@ -203,19 +202,18 @@ def stored_affines(records: Records, reach: float, side_px: int) -> FloatArray:
 class _Builder:
     """Builds the parts of one cache."""
 
-    sources: tuple[Source, ...]
+    source: Source
     spec: CropSpec
     needs_joints: bool
     interpolation: Interpolation
     reach: float
     side_px: int
     folder: Path
-    places: tuple[tuple[int, int], ...]
 
     @classmethod
     def plan(
         cls,
-        sources: tuple[Source, ...],
+        source: Source,
         spec: CropSpec,
         augmentation: Augmentation,
         *,
@@ -227,8 +225,8 @@ class _Builder:
         facts = {
             "layout": _LAYOUT,
             "record": [(name, str(RECORD[name])) for name in RECORD.names or ()],
-            "sources": [source.identity() for source in sources],
-            "pixels": [source.pixel_digest() for source in sources],
+            "sources": [source.identity()],
+            "pixels": [source.pixel_digest()],
             "placement": [spec.context_factor, spec.clip_to_image, spec.integer_centers],
             "needs_joints": needs_joints,
             "interpolation": augmentation.interpolation,
@@ -237,8 +235,7 @@ class _Builder:
         }
         digest = hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()[:20]
         folder = options.folder / f"crops-{digest}"
-        places = tuple(all_places(sources))
-        return cls(sources, spec, needs_joints, augmentation.interpolation, reach, side_px, folder, places)
+        return cls(source, spec, needs_joints, augmentation.interpolation, reach, side_px, folder)
 
     @property
     def entries_per_part(self) -> int:
@@ -246,7 +243,7 @@ class _Builder:
 
     @property
     def num_parts(self) -> int:
-        return -(-len(self.places) // self.entries_per_part)
+        return -(-len(self.source) // self.entries_per_part)
 
     def refuse_too_large(self, max_gib: float | None) -> None:
         """Refuse what would fill the disk, before the first crop is cut; an image is reckoned as one hand.
@@ -255,14 +252,14 @@ class _Builder:
             ConfigError: it is too much.
         """
         sample_gib = self.side_px**2 * 3 / _GIB
-        whole_gib = len(self.places) * sample_gib
+        whole_gib = len(self.source) * sample_gib
         self.folder.mkdir(parents=True, exist_ok=True)
         missing = sum(not (self.folder / _part_name(part)).exists() for part in range(self.num_parts))
-        missing_gib = min(missing * self.entries_per_part, len(self.places)) * sample_gib
+        missing_gib = min(missing * self.entries_per_part, len(self.source)) * sample_gib
         free_gib = shutil.disk_usage(self.folder).free / _GIB
         for needed_gib, room_gib, whose in ((whole_gib, max_gib, "allowed"), (missing_gib, free_gib, "free")):
             if room_gib is not None and needed_gib > room_gib:
-                each = f"{len(self.places):,} images in squares of {self.side_px} px"
+                each = f"{len(self.source):,} images in squares of {self.side_px} px"
                 expected, found = f"at most {room_gib:.3g} GiB, as {whose}", f"{needed_gib:.3g} GiB for {each}"
                 fix = "Name a larger disk (--cache), raise train.max_cache_gib, or train on fewer labels."
                 raise ConfigError(describe(what=f"crops in {self.folder}", expected=expected, found=found, fix=fix))
@@ -328,18 +325,16 @@ class _Builder:
 
         Images are asked for in their order and read once each, so that a video is decoded in one pass.
         """
-        places = self.places[part * self.entries_per_part : (part + 1) * self.entries_per_part]
-        for source_index, group in groupby(places, key=lambda place: place[0]):
-            scanned = {}
-            for place in group:
-                hands, unusable = scan_entries(self.sources, [place], self.spec, needs_joints=self.needs_joints)
-                dead.extend(unusable)
-                if hands:
-                    scanned[place[1]] = hands
-            for entry, pixels in self.sources[source_index].images(list(scanned)):
-                images = images_of(self.sources, scanned[entry])
-                for position, hand in enumerate(scanned[entry]):
-                    yield hand, images, position, pixels
+        scanned = {}
+        for entry in range(len(self.source))[part * self.entries_per_part : (part + 1) * self.entries_per_part]:
+            hands, unusable = scan_entries(self.source, [entry], self.spec, needs_joints=self.needs_joints)
+            dead.extend(unusable)
+            if hands:
+                scanned[entry] = hands
+        for entry, pixels in self.source.images(list(scanned)):
+            images = images_of(self.source, scanned[entry])
+            for position, hand in enumerate(scanned[entry]):
+                yield hand, images, position, pixels
 
     def _cut(self, images: FullImages, position: int, pixels: NDArray[np.uint8] | InputError) -> NDArray[np.uint8]:
         if isinstance(pixels, InputError):

@@ -64,20 +64,19 @@ class FullImages:
     """Reads and decodes the full image at every call.
 
     Attributes:
-        sources: of the set.
-        records: (N,) of the set.
+        source: of the samples.
+        records: (N,) of the samples.
         sample_ids, object_names: of each sample.
     """
 
-    sources: Sequence[Source]
+    source: Source
     records: Records
     sample_ids: Sequence[str]
     object_names: Sequence[str | None]
 
     def image(self, index: int) -> StoredImage:
         """Read and, for a left hand, mirror the image."""
-        record = self.records[index]
-        return self.turned(index, self.sources[record["source"]].image(int(record["entry"])))
+        return self.turned(index, self.source.image(int(self.records[index]["entry"])))
 
     def turned(self, index: int, pixels: NDArray[np.uint8]) -> StoredImage:
         """Mirror a sample's image, which has been read, where the sample is of a left hand.
@@ -94,7 +93,7 @@ class FullImages:
         record, object_name = self.records[index], self.object_names[index]
         if object_name is None:
             return None
-        mask = self.sources[record["source"]].object_mask(int(record["entry"]), object_name)
+        mask = self.source.object_mask(int(record["entry"]), object_name)
         if mask is None:
             return None
         self._require_size(index, mask.shape, "object mask")
@@ -140,11 +139,11 @@ class JoinedImages:
         return self.parts[int(self.part_of[index])], int(self.row_of[index])
 
 
-def images_of(sources: Sequence[Source], hands: Sequence[ScannedHand]) -> FullImages:
+def images_of(source: Source, hands: Sequence[ScannedHand]) -> FullImages:
     """Return the images of scanned hands, with their records."""
     records = concatenate_records([hand.record for hand in hands])
     ids, names = tuple(hand.sample_id for hand in hands), tuple(hand.object_name for hand in hands)
-    return FullImages(tuple(sources), records, ids, names)
+    return FullImages(source, records, ids, names)
 
 
 def trimmed_mask(mask: NDArray[np.bool_]) -> MaskPart:

@@ -1,4 +1,4 @@
-"""Going through sources once: records of every usable hand, dead letters of everything else."""
+"""Going through a source once: records of every usable hand, dead letters of everything else."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -21,7 +21,7 @@ _NUM_TOLD: Final = 3
 
 @dataclass(frozen=True, eq=False)
 class ScannedHand:
-    """A usable hand: its record, its id in the whole set, and the name of its object where it has one."""
+    """A usable hand: its record, its id among all of its source's name, and the name of its object where it has one."""
 
     record: Records
     sample_id: str
@@ -38,56 +38,48 @@ def source_labels(sources: Sequence[Source]) -> list[str]:
 
 
 def scan_entries(
-    sources: Sequence[Source], places: Iterable[tuple[int, int]], spec: CropSpec, *, needs_joints: bool
+    source: Source, entries: Iterable[int], spec: CropSpec, *, needs_joints: bool
 ) -> tuple[list[ScannedHand], list[DeadLetter]]:
     """Read the labels of entries.
 
     Args:
-        sources: all sources of the set.
-        places: (source, entry) pairs, in the order of the samples.
+        source: whose.
+        entries: in the order of the samples.
         spec: how the crop is placed.
         needs_joints: see :func:`hoiray.datasets.label_records.measure_record`.
 
     Returns:
         The usable hands in order, and one dead letter for every entry or hand that cannot be used.
     """
-    labels = source_labels(sources)
     hands: list[ScannedHand] = []
     dead: list[DeadLetter] = []
-    for source_index, entry in places:
-        found = sources[source_index].hands(entry)
+    for entry in entries:
+        found = source.hands(entry)
         if isinstance(found, DeadLetter):
-            dead.append(DeadLetter(f"{labels[source_index]}/{entry}", found.stage, found.reason))
+            dead.append(DeadLetter(f"{source.name}/{entry}", found.stage, found.reason))
             continue
         if not found:
             reason = describe(
-                what=f"{labels[source_index]}, image {entry}",
+                what=f"{source.name}, image {entry}",
                 expected="a labelled hand",
                 found="none",
                 fix="Nothing has to be done: it is left out.",
             )
-            dead.append(DeadLetter(f"{labels[source_index]}/{entry}", NO_HAND_STAGE, reason))
+            dead.append(DeadLetter(f"{source.name}/{entry}", NO_HAND_STAGE, reason))
         for hand_index, labelled in enumerate(found):
-            sample_id = f"{labels[source_index]}/{labelled.sample_id}"
+            sample_id = f"{source.name}/{labelled.sample_id}"
             try:
-                record = measure_record(
-                    labelled, sources[source_index].image_size_wh(entry), spec, needs_joints=needs_joints
-                )
+                record = measure_record(labelled, source.image_size_wh(entry), spec, needs_joints=needs_joints)
             except InputError as error:
                 dead.append(DeadLetter(sample_id, USE_STAGE, str(error)))
                 continue
-            record["source"], record["entry"], record["hand_index"] = source_index, entry, hand_index
+            record["entry"], record["hand_index"] = entry, hand_index
             hands.append(ScannedHand(record, sample_id, _object_name(labelled)))
     return hands, dead
 
 
 def _object_name(labelled: LabelledHand) -> str | None:
     return None if labelled.obj is None else labelled.obj.name
-
-
-def all_places(sources: Sequence[Source]) -> list[tuple[int, int]]:
-    """Return every (source, entry), source by source."""
-    return [(position, entry) for position, source in enumerate(sources) for entry in range(len(source))]
 
 
 def refuse_too_many_dead(dead: Sequence[DeadLetter], num_entries: int, max_dead_fraction: float, *, name: str) -> None:

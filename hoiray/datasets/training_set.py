@@ -20,7 +20,7 @@ from hoiray.datasets.crop_pixels import cut_crop
 from hoiray.datasets.crop_plan import CropSpec
 from hoiray.datasets.crop_targets import CropTargets, cell_places, crop_targets, shown_cells
 from hoiray.datasets.label_records import Records, concatenate_records
-from hoiray.datasets.label_scan import all_places, refuse_too_many_dead, scan_entries, source_labels
+from hoiray.datasets.label_scan import refuse_too_many_dead, scan_entries, source_labels
 from hoiray.datasets.label_source import Source
 from hoiray.datasets.sample import DeadLetter, FloatArray
 from hoiray.datasets.training_sample import TrainingSample
@@ -293,10 +293,10 @@ def _read_source(
     """Read one source's labels, and its images where there is a cache; `label` tells it from others of its name."""
     images: FullImages | CropCache
     if cache is None:
-        hands, letters = scan_entries([source], all_places([source]), spec, needs_joints=needs_joints)
-        images, dead = images_of([source], hands), tuple(letters)
+        hands, letters = scan_entries(source, range(len(source)), spec, needs_joints=needs_joints)
+        images, dead = images_of(source, hands), tuple(letters)
     else:
-        images = open_crop_cache([source], spec, ranges, cache, needs_joints=needs_joints, on_part=on_part)
+        images = open_crop_cache(source, spec, ranges, cache, needs_joints=needs_joints, on_part=on_part)
         dead = images.dead_letters
     return _Part(source, images, _renamed(images.sample_ids, source, label), dead)
 

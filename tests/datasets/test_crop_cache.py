@@ -43,7 +43,7 @@ def cache_of(
     spec: CropSpec = SPEC,
     **options: object,
 ) -> CropCache:
-    return open_crop_cache([AnnotatedSource(dataset)], spec, augmentation, CacheOptions(folder), **options)  # type: ignore[arg-type]  # a test
+    return open_crop_cache(AnnotatedSource(dataset), spec, augmentation, CacheOptions(folder), **options)  # type: ignore[arg-type]  # a test
 
 
 def sets(dataset: memory.MemoryDataset, folder: Path, augmentation: Augmentation) -> tuple[TrainingSet, TrainingSet]:
@@ -134,11 +134,11 @@ def test_an_interrupted_build_is_gone_on_with(
 
     monkeypatch.setattr(broken, "image", image)
     with pytest.raises(KeyboardInterrupt):
-        open_crop_cache([AnnotatedSource(broken)], SPEC, NO_COLOUR, CacheOptions(tmp_path / "killed", num_threads=1))
+        open_crop_cache(AnnotatedSource(broken), SPEC, NO_COLOUR, CacheOptions(tmp_path / "killed", num_threads=1))
     names = sorted(path.name for path in (tmp_path / "killed").glob("crops-*/*"))
     assert names == ["part-00000"]
     reads[:] = [99] * 40
-    resumed = open_crop_cache([AnnotatedSource(broken)], SPEC, NO_COLOUR, CacheOptions(tmp_path / "killed"))
+    resumed = open_crop_cache(AnnotatedSource(broken), SPEC, NO_COLOUR, CacheOptions(tmp_path / "killed"))
     assert not {1, 2, 3, 4} & set(reads[40:])
     assert resumed.records.tobytes() == whole.records.tobytes()
     for index in range(COUNT):
@@ -234,7 +234,7 @@ def test_what_the_disk_has_no_room_for_is_refused_with_the_arithmetic(
     with pytest.raises(
         ConfigError, match=r"at most 1e-05 GiB, as allowed, found 0.\d+ GiB for 20 images in squares of"
     ):
-        open_crop_cache([AnnotatedSource(dataset)], SPEC, NO_COLOUR, options)
+        open_crop_cache(AnnotatedSource(dataset), SPEC, NO_COLOUR, options)
     assert not list(tmp_path.glob("crops-*/part-*"))
 
 

@@ -4,14 +4,14 @@ import pytest
 
 from hoiray.datasets.crop_images import FullImages, JoinedImages, images_of, trimmed_mask
 from hoiray.datasets.crop_plan import CropSpec
-from hoiray.datasets.label_scan import all_places, scan_entries
+from hoiray.datasets.label_scan import scan_entries
 from hoiray.datasets.label_source import AnnotatedSource
 from hoiray.errors import InputError
 
 
 def opened(dataset: memory.MemoryDataset) -> FullImages:
     source = AnnotatedSource(dataset)
-    return images_of([source], scan_entries([source], all_places([source]), CropSpec(64), needs_joints=True)[0])
+    return images_of(source, scan_entries(source, range(len(source)), CropSpec(64), needs_joints=True)[0])
 
 
 def test_a_right_hands_image_is_as_it_was_read() -> None:

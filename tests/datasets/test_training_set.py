@@ -156,6 +156,13 @@ def test_hands_of_several_sources_are_numbered_through() -> None:
     assert dataset.num_objects_supervised == 2
 
 
+def test_samples_of_two_sources_of_one_name_are_told_apart() -> None:
+    dataset = TrainingSet.open([AnnotatedSource(memory.make_dataset(1)) for _ in range(2)], SPEC)
+    assert len(set(dataset.sample_ids)) == 2
+    assert [name.partition("/0")[0] for name in dataset.sample_ids] == ["memory/train@0", "memory/train@1"]
+    np.testing.assert_array_equal(dataset.records["source"], [0, 1])
+
+
 def test_what_is_left_out_is_told_and_too_much_of_it_refused() -> None:
     dataset = memory.make_dataset()
     dataset.samples[1] = replace(dataset.samples[1], hands=())
