@@ -15,7 +15,7 @@ PAPER = PaperLimits()
 FAR_BOX = (400.0, 200.0, 420.0, 220.0)
 
 
-def true_hands() -> TrueHands:
+def true_hands(videos_a_person: int = 1) -> TrueHands:
     """One right hand in frames 0 and 1 of each video."""
     rng = np.random.default_rng(0)
     count = 2 * NUM_VIDEOS
@@ -23,7 +23,10 @@ def true_hands() -> TrueHands:
     image = rng.uniform(20.0, 120.0, size=(count, 21, 2))
     box = np.concatenate([image.min(axis=1), image.max(axis=1)], axis=1)
     rows = {(str(row // 2), row % 2): [row] for row in range(count)}
-    visible, subjects = np.ones(count), {str(video): f"person {video}" for video in range(NUM_VIDEOS)}
+    visible, subjects = (
+        np.ones(count),
+        {str(video): f"person {video // videos_a_person}" for video in range(NUM_VIDEOS)},
+    )
     return TrueHands(rows, box, np.ones(count, dtype=np.bool_), joints, image, visible, subjects)
 
 

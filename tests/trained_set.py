@@ -10,6 +10,17 @@ from hoiray.datasets.formats.truth import TRUTH_FOLDER
 from hoiray.io.store import Store
 from hoiray.synthetic.writers import ho3d
 
+SMALLER = (
+    "training.network={preset: nano, input_px: 64, backbone: {widths: [8, 8, 16, 16], pyramid_channels: 16}}",
+    "training.network.hand.hourglass_channels=16",
+    "training.network.hand.encoder_widths=[16, 16, 16]",
+    "training.network.hand.hidden_widths=[32]",
+    "training.network.obj.channels=16",
+    "training.batch_size=4",
+    "training.epochs=2",
+)
+"""Changes of a training that make nano smaller still, and its training short."""
+
 
 def write_trained_set(folder: Path, *, num_recordings: int = 3, num_frames: int = 4) -> None:
     store, parts = Store.open(folder), []

@@ -18,7 +18,7 @@ import pyarrow as pa
 from hoiray.benchmarks.timing import make_report_folder
 from hoiray.config.load import parse_run
 from hoiray.config.what import PaperLimits
-from hoiray.errors import ConfigError, InputError, describe
+from hoiray.errors import InputError, describe
 from hoiray.evaluation.bootstrap import GroupBootstrap, Interval
 from hoiray.evaluation.label_truth import MIN_IOU, NO_HAND, Compared, TrueHands, compare_labels, read_true_hands
 from hoiray.evaluation.tables import Cell, Column, Table, make_bootstrap
@@ -33,6 +33,7 @@ from hoiray.stages.group import group_by_video
 from hoiray.stages.ids import make_judge_id
 from hoiray.stages.markers import committed_units, read_markers
 from hoiray.stages.plan import Plan, load_shard, open_plan
+from hoiray.stages.report_rows import find_judge_id
 from hoiray.stages.run_layout import PLAN_FOLDER, RUN_FILE, Area, labels_area
 from hoiray.stages.unmeasured_column import unpack_words
 from hoiray.stages.wanted import wanted_videos
@@ -332,7 +333,7 @@ def run(
     make_report_folder(out)
     store = Store.open(run_uri)
     plan = open_plan(store.below(PLAN_FOLDER))
-    area = labels_area(_judge_id(store, judge_id))
+    area = labels_area(find_judge_id(store, judge_id))
     labels = read_labels(store, plan, area)
     limits = limits_of(store, labels, area)
     judged = judged_labels(labels, read_true_hands(truth_uri))
@@ -344,18 +345,6 @@ def run(
     if picture is not None:
         _draw(picture, judged, plan)
     return text
-
-
-def _judge_id(store: Store, wanted: str | None) -> str:
-    found = [name for name in store.list_folders("labels") if wanted in {None, name}]
-    if len(found) == 1:
-        return found[0]
-    what, expected = store.url("labels"), f"labels {wanted or ''}".strip()
-    if not found:
-        raise InputError(describe(what=what, expected=expected, found="none", fix="Run hoiray label first."))
-    raise ConfigError(
-        describe(what=what, expected="one judge_id", found=", ".join(found), fix="Say which: --judge-id ID.")
-    )
 
 
 def _header(judged: Judged, run_uri: str, truth_uri: str, area: Area, plan: Plan) -> dict[str, Any]:

@@ -2,13 +2,10 @@
 
 import numpy as np
 import pytest
+from group_resamples import GROUPS, N, slow_resamples
 
 from hoiray.errors import ContractError
 from hoiray.evaluation.bootstrap import GroupBootstrap
-
-SIZES = (3, 11, 1, 7, 5, 9)
-GROUPS = [f"rec-{group}" for group, size in enumerate(SIZES) for _ in range(size)]
-N = len(GROUPS)
 
 
 def values(seed: int, missing: tuple[int, ...] = ()) -> np.ndarray:
@@ -17,17 +14,6 @@ def values(seed: int, missing: tuple[int, ...] = ()) -> np.ndarray:
     made = np.array([of_group[name] for name in GROUPS]) + rng.normal(0, 0.1, N) + 5
     made[list(missing)] = np.nan
     return made
-
-
-def slow_resamples(seed: int, count: int) -> list[list[int]]:
-    """The rows of each resample, copied group by group, from the same draws."""
-    names = sorted(set(GROUPS))
-    drawn = np.random.default_rng(seed).multinomial(len(names), [1 / len(names)] * len(names), size=count)
-    rows_of = {name: [row for row in range(N) if GROUPS[row] == name] for name in names}
-    return [
-        [row for name, times in zip(names, counts, strict=True) for _ in range(times) for row in rows_of[name]]
-        for counts in drawn
-    ]
 
 
 def quantiles(statistics: list[float]) -> tuple[float, float]:

@@ -3,6 +3,7 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+from judged_scenes import FAR_BOX, NUM_VIDEOS, labels, true_hands
 from valid_tables import replaced, table_of
 
 from hoiray.errors import ContractError, InputError
@@ -11,44 +12,12 @@ from hoiray.metrics.pose import pa_mpjpe_m
 from hoiray.schema.columns import pack_column
 from hoiray.schema.tables import LABELS, TRUTH_HANDS
 
-NUM_VIDEOS = 8
-FAR_BOX = (400.0, 200.0, 420.0, 220.0)
-
-
-def true_hands() -> TrueHands:
-    """One right hand in frames 0 and 1 of each video."""
-    rng = np.random.default_rng(0)
-    count = 2 * NUM_VIDEOS
-    joints = rng.normal(scale=0.04, size=(count, 21, 3)) + np.array([0.0, 0.0, 0.6])
-    image = rng.uniform(20.0, 120.0, size=(count, 21, 2))
-    box = np.concatenate([image.min(axis=1), image.max(axis=1)], axis=1)
-    rows = {(str(row // 2), row % 2): [row] for row in range(count)}
-    subjects = {str(video): f"person {video // 4}" for video in range(NUM_VIDEOS)}
-    return TrueHands(rows, box, np.ones(count, dtype=np.bool_), joints, image, np.ones(count), subjects)
-
-
-def labels(truth: TrueHands, noise_m: float) -> pa.Table:
-    """A label of every true hand, with so much noise."""
-    rng = np.random.default_rng(1)
-    count = 2 * NUM_VIDEOS
-    joints = truth.joints_3d_m - truth.joints_3d_m[:, :1] + noise_m * rng.normal(size=(count, 21, 3))
-    table = table_of(LABELS, count)
-    columns = {
-        "video_id": pa.array([f"folder/{row // 2}.webm" for row in range(count)]),
-        "frame_index": pa.array(np.arange(count) % 2, pa.int32()),
-        "bbox_xyxy": pack_column(LABELS["bbox_xyxy"], truth.bbox_xyxy.astype(np.float32)),
-        "joints_3d": pack_column(LABELS["joints_3d"], joints.astype(np.float32)),
-        "joints_2d": pack_column(LABELS["joints_2d"], truth.joints_2d_px.astype(np.float32)),
-        "is_right": pa.array([True] * count),
-    }
-    for name, values in columns.items():
-        table = replaced(table, name, values)
-    return table
+VIDEOS_A_PERSON = 4
 
 
 def compared(noise_m: float) -> Compared:
-    truth = true_hands()
-    return compare_labels(labels(truth, noise_m), truth)
+    truth = true_hands(VIDEOS_A_PERSON)
+    return compare_labels(labels(truth, (noise_m, noise_m)), truth)
 
 
 def test_a_perfect_label_has_no_error_and_the_right_side() -> None:
@@ -67,8 +36,8 @@ def test_noise_is_measured_in_millimetres_about_the_wrist() -> None:
 
 
 def test_the_aligned_error_is_the_mean_of_its_joints_and_the_metric_of_that_name() -> None:
-    truth = true_hands()
-    table = labels(truth, 0.01)
+    truth = true_hands(VIDEOS_A_PERSON)
+    table = labels(truth, (0.01, 0.01))
     found = compare_labels(table, truth)
     joints = np.array(table["joints_3d"].to_pylist()).reshape(-1, 21, 3)
     wanted = 1000.0 * pa_mpjpe_m(joints, truth.joints_3d_m, allow_reflection=False)
@@ -77,8 +46,8 @@ def test_the_aligned_error_is_the_mean_of_its_joints_and_the_metric_of_that_name
 
 
 def test_a_label_of_nothing_and_one_without_answer_are_not_good() -> None:
-    truth = true_hands()
-    table = labels(truth, 0.0)
+    truth = true_hands(VIDEOS_A_PERSON)
+    table = labels(truth, (0.0, 0.0))
     boxes = truth.bbox_xyxy.astype(np.float32)
     boxes[0] = FAR_BOX
     table = replaced(table, "bbox_xyxy", pack_column(LABELS["bbox_xyxy"], boxes))
@@ -92,8 +61,8 @@ def test_a_label_of_nothing_and_one_without_answer_are_not_good() -> None:
 
 
 def test_instances_count_hands_that_nobody_found_in_the_videos_of_the_labels_only() -> None:
-    truth = true_hands()
-    table = labels(truth, 0.0)
+    truth = true_hands(VIDEOS_A_PERSON)
+    table = labels(truth, (0.0, 0.0))
     part = table.slice(0, 3)
     # videos 0 and 1, of which the second frame of the second has no label
     assert compare_labels(part, truth).num_instances == 4
@@ -109,16 +78,16 @@ def test_a_video_is_of_the_person_whose_hand_it_shows() -> None:
 
 
 def test_two_hands_of_a_frame_are_given_to_two_labels() -> None:
-    truth = true_hands()
-    table = labels(truth, 0.0).slice(0, 1)
+    truth = true_hands(VIDEOS_A_PERSON)
+    table = labels(truth, (0.0, 0.0)).slice(0, 1)
     both = pa.concat_tables([table, table])
     found = compare_labels(both, truth)
     assert sorted(found.true_rows.tolist()) == [NO_HAND, 0]
 
 
 def test_labels_of_other_videos_are_refused() -> None:
-    truth = true_hands()
-    other = replaced(labels(truth, 0.0), "video_id", pa.array(["elsewhere.mp4"] * 2 * NUM_VIDEOS))
+    truth = true_hands(VIDEOS_A_PERSON)
+    other = replaced(labels(truth, (0.0, 0.0)), "video_id", pa.array(["elsewhere.mp4"] * 2 * NUM_VIDEOS))
     with pytest.raises(ContractError, match="Name the set whose videos the run labelled"):
         compare_labels(other, truth)
 

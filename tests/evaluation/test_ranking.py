@@ -2,32 +2,18 @@
 
 import numpy as np
 import pytest
+from group_resamples import GROUPS, N, slow_resamples
 from scipy import stats
 
 from hoiray.errors import ContractError
 from hoiray.evaluation.bootstrap import GroupBootstrap
 from hoiray.evaluation.ranking import concordance, rank_correlation
 
-SIZES = (3, 11, 1, 7, 5, 9)
-GROUPS = [f"rec-{group}" for group, size in enumerate(SIZES) for _ in range(size)]
-N = len(GROUPS)
-
 
 def numbers(seed: int, missing: tuple[int, ...] = ()) -> np.ndarray:
     made = np.random.default_rng(seed).integers(0, 12, N).astype(float)  # few values: many ties
     made[list(missing)] = np.nan
     return made
-
-
-def resamples(seed: int, count: int) -> list[list[int]]:
-    """The rows of each resample, copied group by group, from the draws of the bootstrap."""
-    names = sorted(set(GROUPS))
-    drawn = np.random.default_rng(seed).multinomial(len(names), [1 / len(names)] * len(names), size=count)
-    rows_of = {name: [row for row in range(N) if GROUPS[row] == name] for name in names}
-    return [
-        [row for name, times in zip(names, counts, strict=True) for _ in range(times) for row in rows_of[name]]
-        for counts in drawn
-    ]
 
 
 def test_rank_correlation_is_that_of_scipy_on_copied_groups() -> None:
@@ -40,7 +26,7 @@ def test_rank_correlation_is_that_of_scipy_on_copied_groups() -> None:
         return float(stats.spearmanr(first[used], second[used]).statistic)
 
     assert found.value == pytest.approx(slow(list(range(N))))
-    expected = np.quantile([slow(rows) for rows in resamples(3, 150)], [0.025, 0.975])
+    expected = np.quantile([slow(rows) for rows in slow_resamples(3, 150)], [0.025, 0.975])
     assert (found.low, found.high) == pytest.approx(tuple(expected))
 
 
@@ -55,7 +41,7 @@ def test_concordance_counts_pairs_of_a_bad_and_a_good_sample() -> None:
         return sum(won) / len(won)
 
     assert found.value == pytest.approx(slow(list(range(N))))
-    expected = np.quantile([slow(rows) for rows in resamples(4, 150)], [0.025, 0.975])
+    expected = np.quantile([slow(rows) for rows in slow_resamples(4, 150)], [0.025, 0.975])
     assert (found.low, found.high) == pytest.approx(tuple(expected))
 
 

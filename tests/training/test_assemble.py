@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from toy_training import losses_of, train_on_two_forks
+from trained_set import SMALLER
 
 from hoiray.config.load import parse_training
 from hoiray.config.training_presets import training_preset
@@ -24,16 +25,6 @@ from hoiray.training.precision import Precision
 from hoiray.training.reports import EpochReport, Event
 from hoiray.training.world import World
 
-SMALLER = [
-    "training.network={preset: nano, input_px: 64, backbone: {widths: [8, 8, 16, 16], pyramid_channels: 16}}",
-    "training.network.hand.hourglass_channels=16",
-    "training.network.hand.encoder_widths=[16, 16, 16]",
-    "training.network.hand.hidden_widths=[32]",
-    "training.network.obj.channels=16",
-    "training.batch_size=4",
-    "training.validation_fraction=0.3",
-    "training.epochs=2",
-]
 """A network of a few thousand weights, on 8 images to train on and 4 held out: two steps an epoch."""
 
 WORKERS = TrainWorkers(loader_threads=0, report_every_steps=1, checkpoint_every_steps=1)
@@ -43,7 +34,7 @@ CPU = torch.device("cpu")
 def make_run(data: Path, out: Path, *changes: str) -> TrainRun:
     annotated = {"format": "ho3d_v2", "uri": str(data)}
     values = {"output_uri": str(out), "training": {"annotated": annotated, **training_preset("nano")}}
-    return parse_training(json.dumps(values), [*SMALLER, *changes])
+    return parse_training(json.dumps(values), [*SMALLER, "training.validation_fraction=0.3", *changes])
 
 
 @pytest.fixture(scope="module")

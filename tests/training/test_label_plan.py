@@ -9,6 +9,7 @@ import memory_dataset as memory
 import numpy as np
 import pytest
 from toy_training import losses_of, train_on_two_forks
+from trained_set import SMALLER
 
 from hoiray.config.load import parse_training
 from hoiray.config.training_presets import training_preset
@@ -28,16 +29,6 @@ from hoiray.training.job import TrainJob
 from hoiray.training.label_plan import open_labels, plan_labels
 from hoiray.training.world import World
 
-SMALLER = [
-    "training.network={preset: nano, input_px: 64, backbone: {widths: [8, 8, 16, 16], pyramid_channels: 16}}",
-    "training.network.hand.hourglass_channels=16",
-    "training.network.hand.encoder_widths=[16, 16, 16]",
-    "training.network.hand.hidden_widths=[32]",
-    "training.network.obj.channels=16",
-    "training.batch_size=4",
-    "training.validation_fraction=0",
-    "training.epochs=2",
-]
 WORKERS = TrainWorkers(loader_threads=0, report_every_steps=1, checkpoint_every_steps=1)
 NUM_LABELS, NUM_REFUSED = 6, 1
 
@@ -65,7 +56,10 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> str:
 def make_run(data: Path, out: Path, labels: LabelRun, *changes: str) -> TrainRun:
     annotated = {"format": "ho3d_v2", "uri": str(data)}
     training = {"annotated": annotated, "labels_uri": labels.uri, **training_preset("nano")}
-    return parse_training(json.dumps({"output_uri": str(out), "training": training}), [*SMALLER, *changes])
+    return parse_training(
+        json.dumps({"output_uri": str(out), "training": training}),
+        [*SMALLER, "training.validation_fraction=0", *changes],
+    )
 
 
 def make_job(run: TrainRun, labels: LabelRun, cache: str, max_minutes: float | None = None) -> TrainJob:
