@@ -431,7 +431,8 @@ class Training(WhatConfig):
     batch_size: Count = Field(default=24, description="Samples of one optimiser step over all workers together.")
     precision: PrecisionName = Field(
         default="float32",
-        description="Of the forward pass. auto: bfloat16 or float16 on a GPU, whichever it has, float32 on a CPU.",
+        description="Of the forward pass. auto: bfloat16 where the device computes in it (GPUs since 2020, CPUs with"
+        " AMX), else float16 on a GPU and float32 on a CPU.",
     )
     optimiser: Optimiser = Field(default=Optimiser(), description="Step sizes and schedule.")
     augmentation: Augmentation = Field(default=Augmentation(), description="Random changes of the training crops.")

@@ -85,7 +85,7 @@ def prepare(world: World, *, run: TrainRun, plan: DataPlan, workers: TrainWorker
         cache: folder of the cut crops; built by whoever comes first.
 
     Raises:
-        ConfigError: the workers do not fit the batch, or half precision was asked for on a CPU.
+        ConfigError: the workers do not fit the batch, or float16 was asked for on a CPU.
         ContractError: the data are not what they should be.
     """
     import cv2
@@ -272,7 +272,7 @@ def checkpoint_digest(uri: str) -> str:
 def make_optimiser(model: nn.Module, settings: Optimiser) -> torch.optim.Optimizer:
     """Build the optimiser; its rate is set anew at every step."""
     kind = torch.optim.AdamW if settings.method == "adamw" else torch.optim.Adam
-    return kind(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    return kind(model.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
 
 
 def identity_of(

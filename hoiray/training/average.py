@@ -24,11 +24,11 @@ class WeightAverage:
         """Take in the weights after one step."""
         decay = min(self.decay, (1 + self.num_updates) / (10 + self.num_updates))
         self.num_updates += 1
-        for name, tensor in model.state_dict().items():
-            if tensor.is_floating_point():
-                self.tensors[name].lerp_(tensor, 1.0 - decay)
-            else:
-                self.tensors[name].copy_(tensor)
+        new = model.state_dict()
+        moving = [name for name, tensor in new.items() if tensor.is_floating_point()]
+        torch._foreach_lerp_([self.tensors[name] for name in moving], [new[name] for name in moving], 1.0 - decay)
+        for name in new.keys() - set(moving):
+            self.tensors[name].copy_(new[name])
 
     @contextmanager
     def applied_to(self, model: nn.Module) -> Iterator[None]:

@@ -107,4 +107,4 @@ def test_half_precision_features_are_still_cut_at_the_right_place(
         region = crop_regions(features, boxes, config, first_cell_px=0.0)
     assert region.dtype == torch.bfloat16
     whole = crop_regions(features.float(), boxes, config, first_cell_px=0.0)
-    assert torch.equal(region, whole.bfloat16())
+    assert torch.allclose(region.float(), whole, rtol=0.01, atol=0.005)

@@ -1,25 +1,35 @@
 import pytest
 import torch
 
+from hoiray.config.what import PrecisionName
 from hoiray.errors import ConfigError
 from hoiray.training.precision import Precision
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 
 
-def test_a_cpu_computes_in_float32() -> None:
-    for wish in ("auto", "float32"):
-        precision = Precision.choose(wish, CPU)  # type: ignore[arg-type]  # mypy sees str
-        assert precision.dtype is None
-        assert precision.scaler() is None
-        with precision.autocast():
-            assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype is torch.float32
+@pytest.mark.parametrize(
+    ("wish", "has_tiles", "dtype"),
+    [
+        ("float32", True, torch.float32),
+        ("auto", False, torch.float32),
+        ("auto", True, torch.bfloat16),
+        ("bfloat16", False, torch.bfloat16),
+    ],
+)
+def test_a_cpu_computes_in_bfloat16_where_it_has_matrix_tiles_or_is_told_to(
+    wish: PrecisionName, has_tiles: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: has_tiles)
+    precision = Precision.choose(wish, CPU)
+    assert precision.scaler() is None
+    with precision.autocast():
+        assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype is dtype
 
 
-@pytest.mark.parametrize("wish", ["bfloat16", "float16"])
-def test_half_precision_on_a_cpu_is_refused(wish: str) -> None:
-    with pytest.raises(ConfigError, match=f"training.precision: expected a GPU, found {wish} on a CPU"):
-        Precision.choose(wish, CPU)  # type: ignore[arg-type]  # mypy sees str
+def test_float16_on_a_cpu_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"training\.precision: expected a GPU, found float16 on a CPU"):
+        Precision.choose("float16", CPU)
 
 
 @pytest.mark.parametrize(("has_bfloat16", "dtype"), [(True, torch.bfloat16), (False, torch.float16)])
