@@ -200,6 +200,11 @@ class HandDecoderConfig(WhatConfig):
         " and let it predict the wrist's rotation relative to that frame: turning the picture then turns the answer by"
         " itself.",
     )
+    predicts_side: bool = Field(
+        default=False,
+        description="Tell a right hand from a mirrored left one, learnt from mirrored training crops: what decides the"
+        " side of hands whose side nobody gives.",
+    )
 
     @model_validator(mode="after")
     def _a_palm_needs_depth(self) -> Self:
@@ -240,6 +245,9 @@ class NetworkLossWeights(LossWeights):
     )
     depth: NonNegative = Field(
         default=0.0, description="Absolute error of the joints' depths, in sides of the hand box."
+    )
+    side: NonNegative = Field(
+        default=0.0, description="Cross-entropy of the hand's side, over crops as they are and mirrored ones alike."
     )
     object_heatmaps: NonNegative = Field(
         default=0.0, description="Cross-entropy of the control points' heatmaps, where the head has them."
@@ -388,6 +396,7 @@ def _released() -> NetworkConfig:
 _LIGHT_WEIGHTS: Final = NetworkLossWeights(
     heatmaps=10.0,
     depth=20.0,
+    side=5.0,
     joints_2d=100.0,
     joints_3d=1e3,
     vertices=0.0,
@@ -420,6 +429,7 @@ def _light(name: str, backbone: BackboneConfig, channels: int) -> NetworkConfig:
             joint_features=16,
             predicts_depth=True,
             palm_frame=True,
+            predicts_side=True,
         ),
         obj=ObjectDecoderConfig(head="heatmaps", channels=channels),
         losses=LossConfig(

@@ -32,6 +32,8 @@ class DecodedHand:
             :func:`hoiray.models.losses.depths_in_box_sides`; None where not predicted.
         rotations: (B, 16, 3, 3) float32.
         betas: (B, 10) float32.
+        side_logits: (B,) float32 log odds that the hand is of the model's side, and no mirrored one; None where not
+            predicted.
     """
 
     heatmaps: Tensor
@@ -40,6 +42,7 @@ class DecodedHand:
     depths_box: Tensor | None
     rotations: Tensor
     betas: Tensor
+    side_logits: Tensor | None
 
 
 class Hourglass(nn.Module):
@@ -201,6 +204,7 @@ class HandDecoder(nn.Module):
         self.hidden = nn.Sequential(*layers)
         self.pose = nn.Linear(width, self.form.num_outputs)
         self.shape = nn.Linear(width, NUM_BETAS)
+        self.side = nn.Linear(width, 1) if own.predicts_side else None
         if own.initial_pose != "none":
             for layer in (self.pose, self.shape):
                 nn.init.normal_(layer.weight, std=QUIET_START * width**-0.5)
@@ -230,7 +234,8 @@ class HandDecoder(nn.Module):
         raw_pose, betas = self.pose(hidden), self.shape(hidden).float()
         with torch.autocast(raw_pose.device.type, enabled=False):
             rotations = self._rotations(raw_pose, palm)
-        return DecodedHand(heatmaps, logits, joints_2d_unit, depths, rotations, betas)
+        side_logits = None if self.side is None else self.side(hidden).float()[:, 0]
+        return DecodedHand(heatmaps, logits, joints_2d_unit, depths, rotations, betas, side_logits)
 
     def _rotations(self, raw_pose: Tensor, palm: Palm | None) -> Tensor:
         rotations: Tensor = self.form(raw_pose)

@@ -4,18 +4,20 @@ As in the released code, terms are means over elements (the paper prints sums), 
 boxes. The paper's weights are the code's over 1000; those of its mesh losses are not printed.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import softplus
 
 from hoiray.config.network import LossConfig
 from hoiray.errors import ContractError, describe
 from hoiray.hand.joints import WRIST
 from hoiray.hand.model import HandModel
-from hoiray.models.batch import Batch, HandTargets, ObjectTargets
+from hoiray.models.batch import Batch, HandTargets, NetworkInput, ObjectTargets
 from hoiray.models.heatmaps import gaussians
 from hoiray.models.network import HandObjectNetwork, NetworkOutput
 
@@ -29,6 +31,9 @@ PSEUDO_SHARE: Final = "pseudo_share"
 
 MIN_SPREAD: Final = 1e-9
 """Smallest sum of squares (m^2) of true joints about their middle for which a weak-perspective scale is solved."""
+
+MIRRORED_SHARE: Final = 0.25
+"""Of a batch's crops, seen a second time as a mirror shows them, where the network learns to tell sides."""
 
 Distance = Callable[[Tensor, Tensor], Tensor]
 
@@ -45,7 +50,13 @@ class _TrueHand:
     vertices_m: Tensor | None
 
 
-def compute_losses(output: NetworkOutput, batch: Batch, config: LossConfig, hand: HandModel) -> dict[str, Tensor]:
+def compute_losses(
+    output: NetworkOutput,
+    batch: Batch,
+    config: LossConfig,
+    hand: HandModel,
+    mirrored_side_logits: Tensor | None = None,
+) -> dict[str, Tensor]:
     """Compare a network's output with the truth.
 
     A hand's term whose weight is zero is not computed and not returned; the object's always are, for workers that train
@@ -59,6 +70,7 @@ def compute_losses(output: NetworkOutput, batch: Batch, config: LossConfig, hand
         batch: the same samples.
         config: terms, distances, weights.
         hand: the network's hand model, for the joints and vertices of the true parameters.
+        mirrored_side_logits: (M,) of the first M samples, mirrored; None: sides are not learnt.
 
     Returns:
         Unweighted terms by name, scalars, and :data:`TOTAL`, their weighted sum. Where the batch tells kinds apart,
@@ -69,6 +81,8 @@ def compute_losses(output: NetworkOutput, batch: Batch, config: LossConfig, hand
     """
     with torch.autocast(output.betas.device.type, enabled=False):
         terms = _hand_terms(output, batch, config, hand) | _object_terms(output, batch.obj, config)
+        if mirrored_side_logits is not None and config.weights.side > 0.0:
+            terms["side"] = _side_error(output, mirrored_side_logits)
         known = {"rotations": batch.hand.has_mano, "object": batch.obj.is_supervised}
         means = {
             name: _mean(values, batch.weights, known.get(_KNOWN_BY.get(name, "")), config)
@@ -128,10 +142,34 @@ class TrainedNetwork(nn.Module):
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Return :func:`compute_losses` of a batch; only supervised objects are looked at."""
         config = self.network.config.losses
+        num_mirrored = self._num_mirrored(len(batch))
+        looks_at = batch.obj.is_supervised
         output = self.network(
-            batch.inputs, object_rows=batch.obj.is_supervised, wants_vertices=config.weights.vertices > 0.0
+            with_mirrored(batch.inputs, num_mirrored),
+            object_rows=torch.cat([looks_at, looks_at.new_zeros(num_mirrored)]),
+            wants_vertices=config.weights.vertices > 0.0,
         )
-        return compute_losses(output, batch, config, self.network.hand)
+        own, mirrored = output.rows(slice(len(batch))), output.side_logits
+        mirrored = mirrored[len(batch) :] if mirrored is not None and num_mirrored else None
+        return compute_losses(own, batch, config, self.network.hand, mirrored)
+
+    def _num_mirrored(self, batch_size: int) -> int:
+        learns = self.network.config.hand.predicts_side and self.network.config.losses.weights.side > 0.0
+        return math.ceil(MIRRORED_SHARE * batch_size) if learns and self.training else 0
+
+
+def with_mirrored(inputs: NetworkInput, number: int) -> NetworkInput:
+    """Append the first crops as a mirror shows them: hands of the other side."""
+    if number == 0:
+        return inputs
+    size = inputs.images.shape[2]
+
+    def appended(boxes: Tensor) -> Tensor:
+        left, top, right, bottom = boxes[:number].unbind(dim=1)
+        return torch.cat([boxes, torch.stack([size - 1 - right, top, size - 1 - left, bottom], dim=1)])
+
+    images = torch.cat([inputs.images, inputs.images[:number].flip(2)])
+    return NetworkInput(images, appended(inputs.hand_boxes_xyxy), appended(inputs.object_boxes_xyxy))
 
 
 def depths_in_box_sides(joints_3d_m: Tensor, joints_2d_unit: Tensor, box_sizes_px: Tensor) -> Tensor:
@@ -205,6 +243,15 @@ def _cross_entropy(logits: Tensor, points_unit: Tensor, config: LossConfig) -> T
     true = gaussians(points_unit, logits.shape[-1], config.heatmap_sigma_cells)
     log_probabilities = torch.log_softmax(logits.flatten(2), dim=-1)
     return -(true.flatten(2) * log_probabilities).sum(dim=2).mean(dim=1)
+
+
+def _side_error(output: NetworkOutput, mirrored_logits: Tensor) -> Tensor:
+    """Return (B,) cross-entropies of the side; the mirrored crops, of the first samples, weigh as much as the others."""
+    logits = _required(output.side_logits, "side", "Set hand.predicts_side, or the weight to 0.")
+    errors = softplus(-logits)
+    number = len(mirrored_logits)
+    mirrored = torch.cat([softplus(mirrored_logits), mirrored_logits.new_zeros(len(errors) - number)])
+    return 0.5 * (errors + mirrored * (len(errors) / number))
 
 
 def _object_terms(output: NetworkOutput, target: ObjectTargets, config: LossConfig) -> dict[str, Tensor]:

@@ -1,6 +1,6 @@
 """The joint network of hand and object: images and boxes in, poses out (paper, section 4)."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,7 @@ class NetworkOutput:
         betas: (B, 10).
         joints_3d_m: (B, 21, 3) relative to the wrist, of the hand model in that pose.
         vertices_m: (B, 778, 3) relative to the wrist; None unless asked for.
+        side_logits: (B,) log odds that the hand is a right one, and no mirrored left one; None where not predicted.
         object_points_unit: (B, P, 21, 2) proposals, of every cell row by row or one in all, in the unit square of the
             object box; NaN for samples whose object was left out.
         object_confidence_logits: (B, P, 21), sigmoid gives the confidence; NaN likewise.
@@ -49,6 +50,7 @@ class NetworkOutput:
     betas: Tensor
     joints_3d_m: Tensor
     vertices_m: Tensor | None
+    side_logits: Tensor | None
     object_points_unit: Tensor
     object_confidence_logits: Tensor
     object_heatmap_logits: Tensor | None = None
@@ -59,6 +61,11 @@ class NetworkOutput:
     def object_confidences(self) -> Tensor:
         """(B, P, 21) in [0, 1]; NaN for samples whose object was left out."""
         return self.object_confidence_logits.sigmoid()
+
+    def rows(self, rows: slice) -> "NetworkOutput":
+        """Return some of the samples."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return NetworkOutput(**{name: None if value is None else value[rows] for name, value in values.items()})
 
 
 class HandObjectNetwork(nn.Module):
@@ -135,6 +142,7 @@ class HandObjectNetwork(nn.Module):
             betas=decoded.betas,
             joints_3d_m=joints,
             vertices_m=vertices,
+            side_logits=decoded.side_logits,
             object_points_unit=proposals.points_unit,
             object_confidence_logits=proposals.confidence_logits,
             object_heatmap_logits=proposals.heatmap_logits,

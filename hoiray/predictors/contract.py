@@ -169,7 +169,7 @@ def _shapes(trial: Trial) -> None:
 def _finite(trial: Trial) -> None:
     """NaN stands where a reason does, in all arrays of the hand alike."""
     answer = trial.answer
-    for name in ("joints_3d_m", "joints_2d_px", "rotations", "betas", "joint_confidence"):
+    for name in ("joints_3d_m", "joints_2d_px", "rotations", "betas", "joint_confidence", "side_logit"):
         values = getattr(answer, name)
         for row, failure in enumerate(answer.failures if values is not None else ()):
             if np.isfinite(values[row]).all() != (failure is None):

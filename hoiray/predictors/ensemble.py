@@ -28,6 +28,10 @@ NO_CONSENSUS: Final = "no_consensus"
 
 NO_OBJECT_CONSENSUS: Final = "no_object_consensus"
 
+COST_OF_LOG_ODDS: Final = 0.01
+"""Of a side, in the unit of consistency: so that a frame says at most what odds of e^10 say
+(:data:`hoiray.filters.sides.MAX_LEAD`)."""
+
 _KEY_BYTES: Final = 8
 
 
@@ -194,7 +198,9 @@ def fuse(members: HandPredictions, num_views: int, *, hand: "HandModel | None", 
     )
 
 
-_AVERAGED: Final = frozenset({"joints_3d_m", "joints_2d_px", "betas", "joint_confidence", "control_points_2d_px"})
+_AVERAGED: Final = frozenset(
+    {"joints_3d_m", "joints_2d_px", "betas", "joint_confidence", "side_logit", "control_points_2d_px"}
+)
 _OF_OBJECT: Final = frozenset({"T_cam_obj", "control_points_2d_px"})
 
 
@@ -295,19 +301,24 @@ def _mean_poses(
 
 
 def side_cost(fused: Fused, residual_box_sides: FloatArray) -> FloatArray:
-    """Measure how inconsistent an answer about a hand's side is: of two hypotheses the lower one is to be believed.
+    """Measure what tells against an answer about a hand's side: of two hypotheses the lower one is to be believed.
 
-    A network of right hands sees a left one mirrored under the hypothesis "left", as it was trained; under the other
-    one its views disagree and its 3D does not project onto its 2D.
+    A predictor that has learnt to tell sides is asked. Of any other, consistency is measured: a network of right hands
+    sees a left one mirrored under the hypothesis "left", as it was trained; under the other one its views disagree and
+    its 3D does not project onto its 2D.
 
     Args:
         fused: the ensemble under one hypothesis.
         residual_box_sides: (B,) reprojection of it; NaN where unsolved.
 
     Returns:
-        (B,) spread of the rotations in rad plus residual; infinite without an answer or a camera.
+        (B,) a hundredth of the log odds against the side, or spread of the rotations in rad plus residual; infinite
+        without an answer or a camera.
     """
-    spread = np.nan_to_num(fused.spread_rotation_rad, nan=0.0)
     failed = np.array([reason is not None for reason in fused.mean.failures])
-    cost = np.where(np.isfinite(residual_box_sides), residual_box_sides, np.inf) + spread
+    if fused.mean.side_logit is not None:
+        cost = np.where(np.isfinite(residual_box_sides), -COST_OF_LOG_ODDS * fused.mean.side_logit, np.inf)
+    else:
+        spread = np.nan_to_num(fused.spread_rotation_rad, nan=0.0)
+        cost = np.where(np.isfinite(residual_box_sides), residual_box_sides, np.inf) + spread
     return np.asarray(np.where(failed, np.inf, cost))

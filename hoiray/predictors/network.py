@@ -175,7 +175,10 @@ class NetworkPredictor:
         is_failed = np.array([failure is not None for failure in failures])
         hand_parts = (_without(part, is_failed) for part in (joints_3d, joints_2d, rotations, output.betas))
         points_3d, points_2d, turns, betas = hand_parts
-        answer = HandPredictions(points_3d, points_2d, rotations=turns, betas=betas, failures=failures)
+        side_logit = None if output.side_logits is None else _without(output.side_logits, is_failed)
+        answer = HandPredictions(
+            points_3d, points_2d, rotations=turns, betas=betas, side_logit=side_logit, failures=failures
+        )
         return self._with_objects(answer, request, crops, output)
 
     def _with_objects(
@@ -201,6 +204,7 @@ class _Arrays:
     joints_3d_m: FloatArray
     object_points_unit: FloatArray
     object_confidences: FloatArray
+    side_logits: FloatArray | None
 
 
 def _joined(outputs: "Sequence[NetworkOutput]") -> _Arrays:
@@ -208,7 +212,9 @@ def _joined(outputs: "Sequence[NetworkOutput]") -> _Arrays:
         parts = [getattr(output, name).float().cpu().numpy() for output in outputs]
         return np.concatenate(parts).astype(np.float64)
 
-    return _Arrays(*(joined(name) for name in _Arrays.__dataclass_fields__))
+    tells_side = outputs[0].side_logits is not None
+    always = {name: joined(name) for name in _Arrays.__dataclass_fields__ if name != "side_logits"}
+    return _Arrays(**always, side_logits=joined("side_logits") if tells_side else None)
 
 
 def _attention_of(crops: Crops, images: npt.NDArray[np.uint8], outputs: "Sequence[NetworkOutput]") -> Attention | None:

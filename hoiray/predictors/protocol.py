@@ -187,6 +187,8 @@ class HandPredictions:
         control_points_2d_px: (B, 21, 2) image of the object's control points as the predictor sees them, or None.
         failures: (B,) why a hand has no answer, None where it has one.
         object_failures: (B,) why an object has no pose, None where it has one; empty without `T_cam_obj`.
+        side_logit: (B,) log odds that the hand is of the side that was asked for, from what is seen of it; NaN where
+            the hand failed; None: the predictor cannot tell.
     """
 
     joints_3d_m: FloatArray
@@ -198,6 +200,7 @@ class HandPredictions:
     control_points_2d_px: FloatArray | None = None
     failures: tuple[str | None, ...] = ()
     object_failures: tuple[str | None, ...] = ()
+    side_logit: FloatArray | None = None
 
     def __post_init__(self) -> None:
         """Refuse wrong shapes and a hand or object that is absent without a reason, or present with one.
@@ -212,6 +215,7 @@ class HandPredictions:
             "rotations": (NUM_MANO_JOINTS, 3, 3),
             "betas": (10,),
             "joint_confidence": (NUM_JOINTS,),
+            "side_logit": (),
             "T_cam_obj": (4, 4),
             "control_points_2d_px": (NUM_JOINTS, 2),
         }

@@ -21,6 +21,7 @@ from hoiray.models.losses import (
     TrainedNetwork,
     compute_losses,
     depths_in_box_sides,
+    with_mirrored,
 )
 from hoiray.models.network import NetworkOutput
 
@@ -59,6 +60,7 @@ def perfect(batch: Batch) -> NetworkOutput:
         betas=batch.hand.betas.clone(),
         joints_3d_m=joints,
         vertices_m=posed.vertices - posed.joints[:, :1],
+        side_logits=torch.full((size,), 100.0),
         object_points_unit=batch.obj.control_points_unit[:, None].expand(size, CELLS**2, 21, 2).clone(),
         object_confidence_logits=torch.full((size, CELLS**2, 21), 100.0),
     )
@@ -410,3 +412,46 @@ def test_the_hand_is_told_of_annotated_and_pseudo_labels_apart() -> None:
     for rows, name in (([1, 2], HAND_ANNOTATED), ([0, 3], HAND_PSEUDO)):
         alone = network(replace(rows_of(batch, rows), is_pseudo=torch.zeros(2, dtype=torch.bool)))
         torch.testing.assert_close(alone[HAND_ANNOTATED], 2.0 * told[name])
+
+
+def test_sides_weigh_as_they_are_and_mirrored_alike() -> None:
+    batch = truth(4)
+    sure, unsure = perfect(batch), replace(perfect(batch), side_logits=torch.zeros(4))
+    config = only("side")
+
+    def side(output: NetworkOutput, mirrored: Tensor) -> float:
+        return compute_losses(output, batch, config, open_hand(), mirrored)["side"].item()
+
+    assert side(sure, torch.tensor([-100.0])) == pytest.approx(0.0, abs=1e-6)
+    assert side(unsure, torch.zeros(1)) == pytest.approx(math.log(2.0))
+    assert side(sure, torch.zeros(1)) == side(unsure, torch.tensor([-100.0])) == pytest.approx(0.5 * math.log(2.0))
+    assert side(sure, torch.tensor([100.0])) == pytest.approx(50.0)
+    assert "side" not in compute_losses(sure, batch, config, open_hand())
+
+
+def test_crops_are_mirrored_with_their_boxes() -> None:
+    inputs = truth(3).inputs
+    both = with_mirrored(inputs, 2)
+    assert torch.equal(both.images[:3], inputs.images)
+    assert torch.equal(both.images[3:].flip(2), inputs.images[:2])
+    size = inputs.images.shape[2]
+    for name in ("hand_boxes_xyxy", "object_boxes_xyxy"):
+        before, after = getattr(inputs, name), getattr(both, name)
+        assert torch.equal(after[:3], before)
+        there = after[3:]
+        back = torch.stack([size - 1 - there[:, 2], there[:, 1], size - 1 - there[:, 0], there[:, 3]], dim=1)
+        torch.testing.assert_close(back, before[:2])
+    assert with_mirrored(inputs, 0) is inputs
+
+
+def test_only_a_network_that_tells_sides_sees_mirrored_crops_and_only_in_training() -> None:
+    hand = tiny_config().hand.model_copy(update={"predicts_side": True})
+    weights = tiny_config().losses.weights.model_copy(update={"side": 1.0})
+    tells = tiny_config(hand=hand, losses=tiny_config().losses.model_copy(update={"weights": weights}))
+    for config, is_training, learns in ((tells, True, True), (tells, False, False), (tiny_config(), True, False)):
+        trained = TrainedNetwork(make_network(config)).train(is_training)
+        seen: list[int] = []
+        trained.network.register_forward_pre_hook(lambda _, given, seen=seen: seen.append(len(given[0].images)))
+        losses = trained(make_batch(config, size=4))
+        assert ("side" in losses) is learns
+        assert seen == [5 if learns else 4]

@@ -12,6 +12,7 @@ from hoiray.datasets.augment import plain_views
 from hoiray.errors import ContractError
 from hoiray.hand.model import HandModel
 from hoiray.predictors.ensemble import (
+    COST_OF_LOG_ODDS,
     NO_CONSENSUS,
     concatenate_predictions,
     draw_ensemble_views,
@@ -252,6 +253,18 @@ class TestSides:
         assert costs[0] < side_cost(steady, residual)[0]
         assert costs[1] == side_cost(steady, residual)[1]
         assert costs[2] == np.inf
+
+    def test_a_predictor_that_tells_sides_is_believed_whatever_its_spread(self) -> None:
+        residual = np.full(3, 0.3)
+        steady, shaky = (_members(3, 4, angle_rad=angle) for angle in (0.05, 0.5))
+        doubted = replace(steady, side_logit=np.full(12, -2.0))
+        # one member is sure of the side, the others are not: the mean counts
+        believed = replace(shaky, side_logit=np.tile([5.0, 0.0, 0.0, -1.0], 3))
+        against, for_it = (fuse(members, 4, hand=None, is_right=np.ones(3, bool)) for members in (doubted, believed))
+        assert for_it.mean.side_logit == pytest.approx(np.ones(3))
+        assert side_cost(for_it, residual) == pytest.approx(np.full(3, -COST_OF_LOG_ODDS))
+        assert side_cost(against, residual) == pytest.approx(np.full(3, 2 * COST_OF_LOG_ODDS))
+        assert (side_cost(for_it, np.full(3, np.nan)) == np.inf).all()
 
     def test_no_answer_costs_more_than_any_other(self) -> None:
         members = _members(1, 2)

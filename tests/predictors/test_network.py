@@ -44,12 +44,15 @@ def test_the_labels_of_training_come_back_as_the_labels_of_the_frame(
         joints_3d_m=targets.joints_3d_m.astype(np.float64),
         object_points_unit=np.full((N, 4, 21, 2), np.nan),
         object_confidences=np.full((N, 4, 21), np.nan),
+        side_logits=np.arange(N, dtype=np.float64),
     )
     found = predictor._in_frame(scene.request, crops, taught)
     np.testing.assert_allclose(found.joints_3d_m, scene.joints_3d_m, atol=1e-6)
     np.testing.assert_allclose(found.joints_2d_px, scene.joints_2d_px, atol=1e-4)
     np.testing.assert_allclose(found.rotations, scene.rotations, atol=1e-6)
     np.testing.assert_allclose(found.betas, scene.betas, atol=1e-6)
+    assert found.side_logit is not None
+    assert found.side_logit.tolist() == list(range(N))
 
 
 def test_the_mirrored_picture_of_the_other_hand_has_the_mirrored_answer(predictor: NetworkPredictor) -> None:
@@ -65,6 +68,8 @@ def test_the_mirrored_picture_of_the_other_hand_has_the_mirrored_answer(predicto
     assert back.rotations is not None
     np.testing.assert_allclose(mirror_rotation(back.rotations), there.rotations, atol=1e-4)
     np.testing.assert_allclose(back.betas, there.betas, atol=1e-4)
+    assert there.side_logit is not None
+    np.testing.assert_allclose(back.side_logit, there.side_logit, atol=1e-4)
 
 
 def test_the_joints_are_those_of_the_parameters(predictor: NetworkPredictor) -> None:
