@@ -521,11 +521,16 @@ def explain_command(
     frame: Annotated[int, typer.Argument(help="Number of the frame at the sampled rate, from 0.", min=0)],
     limits: Annotated[str | None, typer.Option(help="As behind hoiray judge; default: the run's own.")] = None,
     predict_id: Annotated[str | None, typer.Option(help="Which predictions of a run; default: the only ones.")] = None,
+    out: Annotated[str | None, typer.Option(help="Draw it too: picture to write (.png, .jpg), local or s3://.")] = None,
+    replay: Annotated[bool, typer.Option("--replay", help="Predict it again from the video, and compare.")] = False,
+    device: Annotated[str, typer.Option(help="Of the replay: auto, cpu, cuda.")] = "cpu",
+    plan: PlanFolder = None,
 ) -> None:
     """Show why a frame's labels are accepted or refused: every measurement beside its limit, and their origin."""
-    from hoiray.cli.explain import explain
+    from hoiray.cli.explain import ExplainRequest, explain
 
-    explain(labels, video, frame, limits=limits, predict_id=predict_id)
+    request = ExplainRequest(labels, video, frame, limits, predict_id, plan, out, replay, device)
+    raise typer.Exit(explain(request))
 
 
 @dead_app.command("list")

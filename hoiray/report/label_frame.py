@@ -19,13 +19,16 @@ TEXT_PX: Final = 15.0
 _DRAWN_HEIGHT_PX: Final = 720.0
 
 
-def draw_label_frame(image: Image, rows: Sequence[Mapping[str, Any]], model: HandModel | None) -> Image:
+def draw_label_frame(
+    image: Image, rows: Sequence[Mapping[str, Any]], model: HandModel | None, *, with_words: bool = True
+) -> Image:
     """Draw the labels of a frame.
 
     Args:
         image: (H, W, 3) uint8 RGB; not changed.
         rows: its labels as dictionaries, with the columns of the table `labels`.
         model: the hand their parameters are of, flat at zero; None draws joints only.
+        with_words: write the verdict above each box.
     """
     drawn = np.array(image, dtype=np.uint8)
     if model is not None:
@@ -40,6 +43,8 @@ def draw_label_frame(image: Image, rows: Sequence[Mapping[str, Any]], model: Han
             drawn = draw_joints(drawn, joints, radius_px=max(1.5, 3.0 * zoom), thickness_px=thickness)
         box = np.array(row["bbox_xyxy"], dtype=np.float64)
         drawn = draw_box(drawn, box, WHITE, thickness_px=thickness)
+        if not with_words:
+            continue
         size = max(9.0, TEXT_PX * zoom)
         place = (float(max(box[0], 0.0)), float(max(box[1] - 0.4 * size, size)))
         drawn = draw_text(drawn, caption_of_label(row), place, size, colour=colour, bold=True)

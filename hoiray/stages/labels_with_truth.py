@@ -63,6 +63,15 @@ def judged_videos(uri: str, rules: Rules, video_id: str, predict_id: str | None 
         predict_id: which predictions of a run; None for the only ones.
 
     Raises:
+        InputError, ConfigError, ContractError: as in :func:`stored_video`.
+    """
+    return judge(stored_video(uri, video_id, predict_id), rules, "-")
+
+
+def stored_video(uri: str, video_id: str, predict_id: str | None = None) -> pa.Table:
+    """Read what is stored of one video's predictions.
+
+    Raises:
         InputError: no such video, or several of that name.
         ConfigError, ContractError: as in :func:`judged`.
     """
@@ -78,7 +87,7 @@ def judged_videos(uri: str, rules: Rules, video_id: str, predict_id: str | None 
         fix = "Name the video as the labels do, with folder and suffix."
         found = ", ".join(sorted(names)) or "none"
         raise InputError(describe(what=f"video {video_id} in {uri}", expected="one with labels", found=found, fix=fix))
-    return judge(pa.concat_tables(tables).combine_chunks(), rules, "-")
+    return pa.concat_tables(tables).combine_chunks()
 
 
 def compare_stored(uri: str, truth_uri: str, predict_id: str | None = None) -> tuple[pa.Table, Compared]:

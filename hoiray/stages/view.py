@@ -67,7 +67,7 @@ def draw_overlay(
     by_frame: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         by_frame[row["frame_index"]].append(row)
-    model = _hand_of(store)
+    model = hand_of(store)
     encoder, num_frames = None, 0
     for index, image, rate_hz in _frames(plan, name):
         if encoder is None:
@@ -103,7 +103,7 @@ def _of_video(table: pa.Table, video: str) -> pa.Table:
     return ending.filter(pc.equal(ending["video_id"], ending["video_id"][0])) if ending.num_rows else ending
 
 
-def _hand_of(store: Store) -> HandModel | None:
+def hand_of(store: Store) -> HandModel | None:
     """Load the hand the labels were made with; None where its file is not there: joints are drawn alone then."""
     run = read_run(store)
     if run is None:

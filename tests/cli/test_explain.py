@@ -1,19 +1,26 @@
 """`hoiray explain` on stored predictions."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import pytest
 from filter_scenes import predictions
+from labelling import Clip, run_of, write_videos
+from labelling_predictor import BoxPredictor
 
-from hoiray.cli.explain import explain, lineage_lines, measurement_rows, spread_lines, verdict_lines
+from hoiray.cli.explain import ExplainRequest, explain, lineage_lines, measurement_rows, spread_lines, verdict_lines
 from hoiray.config.what import PaperLimits
-from hoiray.errors import InputError
+from hoiray.errors import ConfigError, InputError
 from hoiray.filters.rules import Rules, paper_rules
 from hoiray.io.parquet import parquet_bytes
 from hoiray.schema.label_columns import MEASUREMENT_NAMES
+from hoiray.stages.frame_source import DecodeSettings, LocalFrames
 from hoiray.stages.ids import make_judge_id
 from hoiray.stages.judge import judge
+from hoiray.stages.label_job import open_label_job
+from hoiray.stages.label_shard import Tools, label_here
 
 RULES = paper_rules(PaperLimits())
 ROWS = judge(predictions(seed=2, num_videos=12), RULES, "j").to_pylist()
@@ -57,15 +64,32 @@ def test_lineage_names_the_verdict_a_run_would_have_given_the_label() -> None:
 def test_a_frame_is_found_by_the_videos_bare_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "rows.parquet").write_bytes(parquet_bytes(predictions(seed=2, num_videos=12)))
     row = ROWS[5]
-    explain(str(tmp_path), row["video_id"], row["frame_index"], limits="paper", predict_id=None)
+    asked = ExplainRequest(str(tmp_path), row["video_id"], row["frame_index"], limits="paper")
+    assert explain(asked) == 0
     said = capsys.readouterr().out
     assert f"frame {row['frame_index']}" in said
     assert "box_iou" in said
     with pytest.raises(InputError, match="expected a frame with a label: "):
-        explain(str(tmp_path), row["video_id"], 9999, limits="paper", predict_id=None)
+        explain(replace(asked, frame_index=9999))
     with pytest.raises(InputError, match="expected one with labels, found none"):
-        explain(str(tmp_path), "no such clip", 0, limits="paper", predict_id=None)
+        explain(replace(asked, video_id="no such clip"))
+    with pytest.raises(ConfigError, match=r"expected a name ending in \.png or \.jpg"):
+        explain(replace(asked, out="picture.html"))
 
 
 def test_rules_without_limits_judge_nothing() -> None:
     assert {words.split(":")[0] for *_, words in measurement_rows(ROWS[0], Rules(()))} <= {"not judged", "not measured"}
+
+
+def test_a_run_is_replayed_and_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_videos(str(tmp_path), {"a.mp4": Clip(3)})
+    job = open_label_job(run_of(tmp_path, tmp_path / "out"))
+    frames = LocalFrames(DecodeSettings(None, num_decoders=1))
+    list(label_here(job, Tools(BoxPredictor(), frames, batch_size=4), lambda _count: None))
+    frames.close()
+    picture = tmp_path / "record.png"
+    asked = ExplainRequest(str(tmp_path / "out"), "a", 1, out=str(picture), replays=True)
+    assert explain(asked) == 0
+    said = capsys.readouterr().out
+    assert "replay: every number and the verdict are the same, bit for bit" in said
+    assert cv2.imread(str(picture)).shape[0] > 400
