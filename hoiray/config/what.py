@@ -422,6 +422,11 @@ class Training(WhatConfig):
         description="Checkpoint of the same network whose weights are started from; null: random ones (the paper trains"
         " the student anew).",
     )
+    init_parts: Literal["all", "backbone"] = Field(
+        default="all",
+        description="Which weights are taken from init_uri. backbone: the trunk and its pyramid, as the paper starts"
+        " from ImageNet's; the rest of the network may then be another one.",
+    )
     epochs: Count = Field(default=60, description="Passes over the union, or rounds of steps_per_epoch.")
     steps_per_epoch: Count | None = Field(
         default=None,

@@ -246,7 +246,7 @@ def _cross_entropy(logits: Tensor, points_unit: Tensor, config: LossConfig) -> T
 
 
 def _side_error(output: NetworkOutput, mirrored_logits: Tensor) -> Tensor:
-    """Return (B,) cross-entropies of the side; the mirrored crops, of the first samples, weigh as much as the others."""
+    """Return (B,) cross-entropies of the side; the mirrored crops, of the first samples, weigh as much."""
     logits = _required(output.side_logits, "side", "Set hand.predicts_side, or the weight to 0.")
     errors = softplus(-logits)
     number = len(mirrored_logits)

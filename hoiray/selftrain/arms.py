@@ -62,7 +62,16 @@ ARMS: Final[Mapping[str, Arm]] = MappingProxyType(
 AMOUNTS: Final[Mapping[str, Amounts]] = MappingProxyType(
     {
         "tiny": Amounts(dict.fromkeys(WORLDS, "tiny"), 2, 5, 16, 64, 24, LAX_LIMITS),
-        "nano": Amounts({"lab": "demo", "wild": "medium", "ego": "demo", "studio": "demo"}, 4, 100, 32, 1024, 500),
+        "nano": Amounts(
+            {"lab": "demo", "wild": "medium", "ego": "demo", "studio": "demo"},
+            4,
+            100,
+            32,
+            1024,
+            500,
+            # what an arm lacks (who attends to whom) must not have been learnt before
+            init_parts="backbone",
+        ),
     }
 )
 """How much there is of everything, by name."""
@@ -119,6 +128,7 @@ def train_phase(bench: Bench, run_file: str, seed: int, name: str) -> Phase:
         "labels": arm.labels,
         "steps": [amounts.epochs, amounts.steps_per_epoch, amounts.batch_size],
         "preset": PRESET,
+        "init_parts": amounts.init_parts,
     }
     return Phase(f"seed-{seed}/{name}/train", f"train: {arm.says}", arguments, settings)
 

@@ -35,7 +35,7 @@ RUN_FILE: Final = "demo.yaml"
 SIZES: Final[Mapping[str, Amounts]] = MappingProxyType(
     {
         "tiny": Amounts(dict.fromkeys(WORLDS, "tiny"), 2, 5, 16, 64, 40, LAX_LIMITS),
-        "demo": Amounts(dict.fromkeys(WORLDS, "demo"), 5, 110, 32, 512, 500),
+        "demo": Amounts(dict.fromkeys(WORLDS, "demo"), 5, 110, 32, 512, 500, init_parts="all"),
     }
 )
 

@@ -235,7 +235,7 @@ def student_phase(request: RoundsRequest, store: Store, number: int, teacher: st
     settings = _of_training(request.run) | {"labels": labels}
     if _settings_of(request.run).starts_from == "teacher":
         settings["starts_from"] = teacher
-        changes.append(f"training.init_uri={json.dumps(teacher)}")
+        changes += [f"training.init_uri={json.dumps(teacher)}", "training.init_parts=all"]
     arguments = _train_arguments(request, store.url(f"round-{number}/train"), changes)
     return Phase(f"round-{number}/train", "train the student on the union", arguments, settings)
 

@@ -6,8 +6,9 @@ Something-Something), and are scored on other people of both, and on two worlds 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pydantic import JsonValue
 
@@ -18,6 +19,9 @@ from hoiray.io.store import Store
 from hoiray.selftrain.phases import Phase
 
 PRESET: Final = "nano"
+
+PACKAGED_TEACHER: Final = Path(__file__).resolve().parent.parent / "predictors" / "assets" / "nano.safetensors"
+"""Trained on other people of the laboratory and the studio; see the card beside it."""
 
 VIDEO_LIST: Final = "data/videos.txt"
 
@@ -50,7 +54,7 @@ class World:
 
 WORLDS: Final[Mapping[str, World]] = MappingProxyType(
     {
-        "lab": World(0, "evaluation", "other people in the laboratory the annotated data are from"),
+        "lab": World(10, "evaluation", "other people in the laboratory the annotated data are from"),
         "wild": World(1, "test", "other people in videos like those that were labelled", "synthetic_truth"),
         "ego": World(2, "test", "a world neither has seen, from a camera on the head"),
         "studio": World(3, "evaluation", "a world neither has seen, hands held still before a camera"),
@@ -68,6 +72,7 @@ class Amounts:
         shard_frames: frames of a shard of a label run.
         max_samples: images of each test set at most.
         limits: of the labels, where they are not the paper's.
+        init_parts: which weights of the packaged teacher every training starts from; None: none.
     """
 
     sizes: Mapping[str, str]
@@ -77,6 +82,7 @@ class Amounts:
     shard_frames: int
     max_samples: int
     limits: Mapping[str, JsonValue] = field(default_factory=dict)
+    init_parts: Literal["all", "backbone"] | None = None
 
 
 def render_phase(store: Store, world: str, amounts: Amounts, workers: int) -> Phase:
@@ -138,6 +144,8 @@ def twin_run(store: Store, name: str, amounts: Amounts, **more: Any) -> RunConfi
         # nothing is chosen by held-out scores here: audits and tests are sets of their own
         "validation_fraction": 0.0,
     }
+    if amounts.init_parts is not None:
+        training |= {"init_uri": str(PACKAGED_TEACHER), "init_parts": amounts.init_parts}
     values = {
         "name": name,
         "output_uri": store.uri,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 import torch
@@ -230,7 +230,7 @@ def make_state(run: TrainRun, precision: Precision, device: torch.device) -> Tra
     hand = HandModel.load(run.hand.model_uri, flat_hand_mean=True, tip_set=run.hand.tip_set)
     model = TrainedNetwork(HandObjectNetwork(run.training.network, hand)).to(device)
     if run.training.init_uri is not None:
-        start_from(model.network, run.training.init_uri)
+        start_from(model.network, run.training.init_uri, run.training.init_parts)
     decay = run.training.optimiser.average_decay
     return TrainState(
         model,
@@ -241,22 +241,26 @@ def make_state(run: TrainRun, precision: Precision, device: torch.device) -> Tra
     )
 
 
-def start_from(network: HandObjectNetwork, uri: str) -> None:
-    """Put a checkpoint's weights into a network of the same kind.
+def start_from(network: HandObjectNetwork, uri: str, init_parts: Literal["all", "backbone"]) -> None:
+    """Put a checkpoint's weights into a network of the same kind, or of the same backbone.
 
     Raises:
         InputError: it is not there.
-        ConfigError: it is of another network.
+        ConfigError: it is of another network or backbone.
         ContractError: it is damaged, or was trained with another hand model.
     """
     found, info = read_checkpoint(uri, network.hand)
     kinds = (info.config.model_dump(exclude=_NOT_ARCHITECTURE), network.config.model_dump(exclude=_NOT_ARCHITECTURE))
-    differing = [name for name in kinds[1] if kinds[0][name] != kinds[1][name]]
+    compared = ["backbone"] if init_parts == "backbone" else list(kinds[1])
+    differing = [name for name in compared if kinds[0][name] != kinds[1][name]]
     if differing:
         expected, fix = "the network that is trained", "Start from a checkpoint of this network, or from nothing."
         found_text = f"one with other settings of {', '.join(differing)} (preset {info.config.preset})"
         raise ConfigError(describe(what=f"training.init_uri {uri}", expected=expected, found=found_text, fix=fix))
-    network.load_state_dict(found.state_dict())
+    if init_parts == "backbone":
+        network.backbone.load_state_dict(found.backbone.state_dict())
+    else:
+        network.load_state_dict(found.state_dict())
 
 
 def checkpoint_digest(uri: str) -> str:
@@ -300,6 +304,7 @@ def identity_of(
         "pseudo_label_fraction": training.pseudo_label_fraction,
         "steps_per_epoch": training.steps_per_epoch,
         "init": None if training.init_uri is None else checkpoint_digest(training.init_uri),
+        "init_parts": None if training.init_uri is None or training.init_parts == "all" else training.init_parts,
     }
     return parts | {name: value for name, value in changes.items() if value is not None}
 

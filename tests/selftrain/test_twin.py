@@ -33,6 +33,10 @@ def test_every_amount_names_sizes_that_exist_and_makes_a_valid_run(tmp_path: Pat
     run = twin_run(Store.open(tmp_path), "twin", amounts)
     assert run.training is not None
     assert (run.training.epochs, run.training.steps_per_epoch) == (amounts.epochs, amounts.steps_per_epoch)
+    assert (run.training.init_uri is None) == (amounts.init_parts is None)
+    if run.training.init_uri is not None:
+        assert Path(run.training.init_uri).is_file()
+        assert run.training.init_parts == amounts.init_parts
     assert {name: getattr(run.limits, name) for name in amounts.limits} == amounts.limits
 
 

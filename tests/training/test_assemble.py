@@ -171,5 +171,14 @@ def test_a_training_may_start_from_a_checkpoint_of_the_same_network(
     for name, value in parts.state.model.network.state_dict().items():
         assert torch.equal(value, expected.state_dict()[name]), name
     assert parts.identity["init"] == info.digest
+    other = "training.network.hand.joint_features=8"
     with pytest.raises(ConfigError, match=r"found one with other settings of hand \(preset nano\)"):
-        prepared(training_data, tmp_path / "other", cache, change, "training.network.hand.joint_features=8")
+        prepared(training_data, tmp_path / "other", cache, change, other)
+    backbone = (change, "training.init_parts=backbone", "seed=7")
+    parts = prepared(training_data, tmp_path / "other", cache, *backbone, other)
+    assert isinstance(parts.state.model, TrainedNetwork)
+    for name, value in parts.state.model.network.backbone.state_dict().items():
+        assert torch.equal(value, expected.backbone.state_dict()[name]), name
+    assert parts.identity["init_parts"] == "backbone"
+    with pytest.raises(ConfigError, match="found one with other settings of backbone"):
+        prepared(training_data, tmp_path / "third", cache, *backbone, "training.network.backbone.pyramid_channels=32")
