@@ -77,16 +77,30 @@ def read_label_rows(run: LabelRun, pool: RowPool) -> pa.Table:
     return joined.sort_by([(name, "ascending") for name in KEY])
 
 
-def _read_file(run: LabelRun, file: LabelFile, pool: RowPool) -> pa.Table:
+def read_label_file(run: LabelRun, file: LabelFile) -> pa.Table:
+    """Read all rows of a file, its digest checked.
+
+    Returns:
+        Table `labels`, in the order of the file.
+
+    Raises:
+        InputError: the file is missing.
+        ContractError: it is damaged, replaced, or of another version of the schema.
+    """
     name = run.store.url(file.key)
     table = read_parquet(run.store.read(file.key, sha256=file.sha256), name=name)
     found = schema_of(table)
     if found != (LABELS.name, str(LABELS.version)):
         expected = f"table {LABELS.name} of version {LABELS.version}"
-        fix = "Label the videos again with this version of hoiray, or train with the version that labelled them."
+        fix = "Label the videos again with this version of hoiray, or use the version that labelled them."
         raise ContractError(
             describe(what=name, expected=expected, found=f"table {found[0]!r} of version {found[1]!r}", fix=fix)
         )
+    return table
+
+
+def _read_file(run: LabelRun, file: LabelFile, pool: RowPool) -> pa.Table:
+    table = read_label_file(run, file)
     is_usable = pc.and_(pc.is_valid(table["joints_3d"]), pc.is_valid(table["joints_2d"]))
     if pool == "accepted":
         is_usable = pc.and_(is_usable, table["accepted"])
