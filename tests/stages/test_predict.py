@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -184,6 +185,17 @@ def test_one_frame_that_tells_otherwise_does_not_turn_its_track() -> None:
             return answer
 
     assert predict(Blinking(), two_videos(side="guessed"))["is_right"].to_pylist() == [False] * 8
+
+
+def test_a_predictor_that_tells_sides_is_believed_before_its_consistency() -> None:
+    class Seeing(Sided):
+        """Consistent as a left hand; sees a right one."""
+
+        def predict(self, request: HandRequest) -> HandPredictions:
+            odds = np.where(request.is_right, 1.5, -1.0)
+            return replace(super().predict(request), side_logit=odds)
+
+    assert predict(Seeing(), two_videos(side="guessed"))["is_right"].to_pylist() == [True] * 8
 
 
 def test_two_sides_without_an_answer_are_the_right_one() -> None:
