@@ -19,6 +19,9 @@ EXIT_FAILED: Final = 1
 EXIT_WRONG_REQUEST: Final = 2
 """Exit status when the request itself is wrong (as the shell's own commands use it): another attempt ends alike."""
 
+EXIT_UNFINISHED: Final = 3
+"""Exit status where all went well and something is left to do: `hoiray status` with shards pending, a used budget."""
+
 EXIT_STOPPED: Final = 130
 """Exit status after Ctrl-C, as shells have it, and of a job that was stopped."""
 

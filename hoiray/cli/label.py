@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
@@ -19,13 +19,15 @@ from hoiray.config.halves import route_overrides
 from hoiray.config.load import load_cluster, load_run, parse_run
 from hoiray.config.what import RunConfig
 from hoiray.config.where import ClusterConfig
-from hoiray.errors import ConfigError, InputError, describe
+from hoiray.errors import EXIT_UNFINISHED, ConfigError, InputError, describe
 
 if TYPE_CHECKING:
+    from hoiray.engine.budget import Meter
     from hoiray.engine.label import Tick
     from hoiray.engine.progress import LabelProgress
     from hoiray.stages.label_job import LabelJob
     from hoiray.stages.label_shard import BucketResult, ShardResult
+    from hoiray.stages.pending import Portion
 
 EXIT_FAILED: Final = 1
 
@@ -57,6 +59,7 @@ class LabelRequest:
         ray_address: a cluster to use; None starts a Ray here, unless the environment names one.
         device: where the teacher computes.
         by_groupby: judge by Ray's own groupby, at the end.
+        budget: after which no shard is begun, as `hoiray.engine.budget.parse_budget` reads it; None: no end.
     """
 
     source: str
@@ -70,6 +73,7 @@ class LabelRequest:
     ray_address: str | None = None
     device: str = "auto"
     by_groupby: bool = False
+    budget: str | None = None
 
     @property
     def is_run_file(self) -> bool:
@@ -79,22 +83,40 @@ class LabelRequest:
 
 def label(request: LabelRequest) -> int:
     """Label, show progress, and say what came of it; return the exit status."""
+    from hoiray.engine.budget import Meter, parse_budget
+
+    meter = None if request.budget is None else Meter(parse_budget(request.budget))
     run, cluster = configurations(request)
+    job = opened(run, request)
+    try:
+        failure = drive(job, cluster, request, meter=meter)
+    except KeyboardInterrupt:
+        _say("stopped. What is committed stays; the same command goes on from there:")
+        _say(f"  {typed()}")
+        return EXIT_STOPPED
+    return _ended(job, failure, meter)
+
+
+def opened(run: RunConfig, request: LabelRequest) -> "LabelJob":
+    """Resolve a run, and index its videos where nobody has.
+
+    Raises:
+        ConfigError, InputError, ContractError: it cannot begin.
+    """
     if run.teacher.predictor == LANDMARKS and not (request.ray_address or os.environ.get("RAY_ADDRESS")):
         _require_landmarks(run)
     from hoiray.stages.label_job import open_label_job
+
+    return open_label_job(run, say=_say)
+
+
+def _ended(job: "LabelJob", failure: str | None, meter: "Meter | None") -> int:
+    """Say what came of a labelling; return the exit status."""
     from hoiray.stages.label_summary import summarise, summary_lines, write_summary
     from hoiray.stages.pending import committed_ids
     from hoiray.stages.run_drift import drift_warnings
 
-    job = open_label_job(run, say=_say)
-    try:
-        failure = _drive(job, cluster, request)
-    except KeyboardInterrupt:
-        _say("stopped. What is committed stays; the same command goes on from there:")
-        _say(f"  {_typed()}")
-        return EXIT_STOPPED
-    summary = summarise(job)
+    run, summary = job.run, summarise(job)
     where = write_summary(job, summary)
     for line in summary_lines(summary):
         typer.echo(line)
@@ -108,6 +130,11 @@ def label(request: LabelRequest) -> int:
         typer.echo(f"given up: {runnable('dead', 'list', run.output_uri)}")
     if failure is not None:
         _say(f"error: {failure}")
+    elif meter is not None and meter.is_used and not summary.is_finished:
+        to_do = summary.num_shards - summary.num_shards_done
+        _say(f"the budget of {meter.budget.text} is used: {to_do} of {summary.num_shards} shards are still to be done.")
+        _say(f"The same command goes on from there, with a budget of its own:\n  {typed()}")
+        return EXIT_UNFINISHED
     return 0 if failure is None and summary.is_finished else EXIT_FAILED
 
 
@@ -201,42 +228,71 @@ def _num_gpus() -> int:
     return len(list(Path("/dev").glob("nvidia[0-9]*")))
 
 
-def _drive(job: "LabelJob", cluster: ClusterConfig, request: LabelRequest) -> str | None:
+def drive(
+    job: "LabelJob",
+    cluster: ClusterConfig,
+    request: LabelRequest,
+    *,
+    only: frozenset[str] | None = None,
+    meter: "Meter | None" = None,
+) -> str | None:
     """Run to the end, and return why it does not count as a success; None where it does.
 
+    Args:
+        job: the labelling.
+        cluster: where.
+        request: how.
+        only: these shards; None for all that are pending.
+        meter: of its budget; None: no end.
+
     Raises:
+        ConfigError: the budget is one of what the cluster file does not reserve.
         InputError: so many videos are dead before the end that going on makes no sense.
     """
     from hoiray.engine.native_noise import native_noise_hidden
     from hoiray.engine.progress import LabelProgress
-    from hoiray.stages.pending import pending_cost
+    from hoiray.stages.pending import Portion, pending_cost
 
-    progress = LabelProgress(*pending_cost(job.plan, job.store, job.predictions))
+    portion = Portion(only, None if meter is None else meter.may_begin)
+    progress = LabelProgress(*pending_cost(job.plan, job.store, job.predictions, portion))
     _say(f"{progress.num_shards} of {job.plan.head.num_shards} shards to do, {progress.cost_frames} frames or so")
     limit = cluster.retries.max_dead_fraction
     show = _bar if sys.stderr.isatty() else _log
     hidden = native_noise_hidden() if request.uses_ray else nullcontext()
-    with hidden, show(progress) as shown, closing(_events(job, cluster, request, progress, shown)) as events:
-        for event in events:
-            progress.count(event)
-            shown()
-            stop = progress.over_budget(limit)
-            if stop is not None:
-                raise InputError(stop)
+    with hidden, show(progress) as shown:
+        work = _Work(job, cluster, request, portion, meter, progress, shown)
+        with closing(_events(work)) as events:
+            for event in events:
+                progress.count(event)
+                if meter is not None:
+                    meter.count(event)
+                shown()
+                stop = progress.over_budget(limit)
+                if stop is not None:
+                    raise InputError(stop)
     return progress.over_budget(limit, is_over=True)
 
 
-def _events(
-    job: "LabelJob",
-    cluster: ClusterConfig,
-    request: LabelRequest,
-    progress: "LabelProgress",
-    shown: Callable[[], None],
-) -> "Generator[ShardResult | BucketResult | Tick, None, None]":
+@dataclass(frozen=True)
+class _Work:
+    """What is driven, and who is told."""
+
+    job: "LabelJob"
+    cluster: ClusterConfig
+    request: LabelRequest
+    portion: "Portion"
+    meter: "Meter | None"
+    progress: "LabelProgress"
+    shown: Callable[[], None]
+
+
+def _events(work: _Work) -> "Generator[ShardResult | BucketResult | Tick, None, None]":
+    request = work.request
     if not request.uses_ray:
         with _terminated_like_interrupted():
-            yield from _events_here(job, cluster, request, progress, shown)
+            yield from _events_here(work)
         return
+    from hoiray.engine.budget import Held
     from hoiray.engine.fit import fit_cluster
     from hoiray.engine.label import label_on_ray
     from hoiray.engine.progress import Metrics
@@ -244,45 +300,50 @@ def _events(
 
     address = request.ray_address or os.environ.get("RAY_ADDRESS") or None
     # Ray's own handler of SIGTERM is installed when it starts, and would end this process without a word
-    with ray_session(None if address == "local" else address, cluster.head) as nodes, _terminated_like_interrupted():
-        fitting, changes = fit_cluster(cluster, nodes)
+    with (
+        ray_session(None if address == "local" else address, work.cluster.head) as nodes,
+        _terminated_like_interrupted(),
+    ):
+        fitting, changes = fit_cluster(work.cluster, nodes)
         for line in changes:
             _say(line)
-        metrics = Metrics(job.run.name)
-        labelling = label_on_ray(job, fitting, device=request.device, by_groupby=request.by_groupby)
+        if work.meter is not None:
+            work.meter.holds(Held.by(fitting.pools))
+        metrics = Metrics(work.job.run.name)
+        labelling = label_on_ray(
+            work.job, fitting, device=request.device, by_groupby=request.by_groupby, portion=work.portion
+        )
         with closing(labelling) as events:
             for event in events:
                 yield event
-                metrics.show(progress)
+                metrics.show(work.progress)
 
 
-def _events_here(
-    job: "LabelJob",
-    cluster: ClusterConfig,
-    request: LabelRequest,
-    progress: "LabelProgress",
-    shown: Callable[[], None],
-) -> "Generator[ShardResult | BucketResult | Tick, None, None]":
+def _events_here(work: _Work) -> "Generator[ShardResult | BucketResult | Tick, None, None]":
+    from hoiray.engine.budget import Held
     from hoiray.engine.session import settle_threads
-    from hoiray.engine.workers import decode_settings
-    from hoiray.stages.frame_source import LocalFrames
+    from hoiray.engine.workers import frame_source_here
     from hoiray.stages.label_shard import Tools, label_here
-    from hoiray.stages.teacher import open_teacher
+    from hoiray.stages.teacher import device_of, open_teacher
 
+    job, cluster = work.job, work.cluster
     batch_size = cluster.pools.predict.batch_size
-    predictor = open_teacher(job.run, device=request.device, batch_size=batch_size)
+    predictor = open_teacher(job.run, device=work.request.device, batch_size=batch_size)
+    device = device_of(predictor, work.request.device)
+    if work.meter is not None:
+        work.meter.holds(Held(num_gpus=0.0 if device == "cpu" else 1.0, num_cpus=1.0))
     settle_threads()
-    frames = LocalFrames(replace(decode_settings(job, cluster), num_decoders=1))
-    tools = Tools(predictor, frames, batch_size, cluster.retries.max_attempts_per_video)
+    frames = frame_source_here(job, cluster, predictor)
+    tools = Tools(predictor, frames, batch_size, cluster.retries.max_attempts_per_video, device)
 
-    progress.begin()
+    work.progress.begin()
 
     def count(num_frames: int) -> None:
-        progress.count_frames(num_frames)
-        shown()
+        work.progress.count_frames(num_frames)
+        work.shown()
 
     with closing(frames):
-        yield from label_here(job, tools, count)
+        yield from label_here(job, tools, count, work.portion)
 
 
 @contextmanager
@@ -324,7 +385,8 @@ def _terminated_like_interrupted() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _typed() -> str:
+def typed() -> str:
+    """Return what was typed, to be typed again."""
     arguments = sys.argv[1:]
     return runnable(*arguments) if arguments[:1] == ["label"] else shlex.join(sys.argv)
 

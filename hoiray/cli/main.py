@@ -285,6 +285,14 @@ def label_command(
     groupby: Annotated[
         bool, typer.Option("--groupby", help="Judge at the end by Ray's own groupby; the labels are the same.")
     ] = False,
+    budget: Annotated[
+        str | None,
+        typer.Option(
+            metavar="AMOUNT",
+            help="Begin no shard beyond it, exit with 3, and go on when called again: a time (2h, 30min), or hours of"
+            " what the pools reserve (10gpu-h, 40cpu-h); default: no end.",
+        ),
+    ] = None,
 ) -> None:
     """Label videos: predict, measure, judge, commit. The same command again goes on where it stopped."""
     from hoiray.cli.label import LabelRequest, label
@@ -301,6 +309,7 @@ def label_command(
         ray_address=ray_address,
         device=device,
         by_groupby=groupby,
+        budget=budget,
     )
     raise typer.Exit(label(request))
 
@@ -378,6 +387,20 @@ def status_command(
     from hoiray.cli.status import show_status
 
     raise typer.Exit(show_status(run, plan, as_json=as_json))
+
+
+@app.command("cost")
+def cost_command(
+    run: RunFolder,
+    plan: PlanFolder = None,
+    predict_id: PredictId = None,
+    judge_id: Annotated[str | None, typer.Option(help="Which labels; default: the only ones.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Say what a run has cost: seconds of each resource by stage, a video, and an accepted label."""
+    from hoiray.cli.cost import show_cost
+
+    raise typer.Exit(show_cost(run, plan, predict_id=predict_id, judge_id=judge_id, as_json=as_json))
 
 
 @app.command("report")

@@ -7,6 +7,7 @@ from typing import Any
 
 import typer
 
+from hoiray.errors import EXIT_UNFINISHED
 from hoiray.stages.inflight import MAX_SILENCE_S, Note
 from hoiray.stages.status import AreaStatus, RunStatus
 
@@ -26,7 +27,7 @@ def show_status(run: str, plan: str | None, *, as_json: bool) -> int:
         for line in status_lines(status, time.time()):
             typer.echo(line)
     is_finished = bool(status.areas) and all(area.num_pending == 0 for area in status.areas)
-    return 0 if is_finished else 3
+    return 0 if is_finished else EXIT_UNFINISHED
 
 
 def status_lines(status: RunStatus, now_s: float) -> list[str]:

@@ -20,7 +20,7 @@ from hoiray.engine.watchdog import Stream
 from hoiray.engine.workers import Judge, Measure, Predict, Report, WorkerSettings
 from hoiray.stages.label_job import LabelJob
 from hoiray.stages.label_shard import BucketResult, ShardResult, judge_stored
-from hoiray.stages.pending import pending_buckets, pending_table
+from hoiray.stages.pending import EVERYTHING, Portion, pending_buckets, pending_table
 
 if TYPE_CHECKING:
     from ray.data import ActorPoolStrategy, Dataset
@@ -127,15 +127,16 @@ def resources_of(pool: Pool) -> dict[str, float | int]:
 
 
 def label_on_ray(
-    job: LabelJob, cluster: ClusterConfig, *, device: str, by_groupby: bool
+    job: LabelJob, cluster: ClusterConfig, *, device: str, by_groupby: bool, portion: Portion = EVERYTHING
 ) -> Generator[ShardResult | BucketResult | Tick, None, None]:
-    """Label all that is pending on the connected Ray; yield what became of each shard as it ends, in any order.
+    """Label what is pending on the connected Ray; yield what became of each shard as it ends, in any order.
 
     Args:
         job: the labelling.
         cluster: pools that fit the Ray that is connected, and retries.
         device: where the teacher computes.
         by_groupby: judge at the end, by Ray's own `groupby`, instead of in the stream. The labels are the same.
+        portion: of what is pending.
 
     Raises:
         HoirayError: what a stage raised on purpose.
@@ -144,11 +145,13 @@ def label_on_ray(
     from hoiray.engine.judge import judge_plan
 
     quiet_ray_data()
-    watch = _Watch(cluster)
+    watch = _Watch(cluster, portion)
     if not by_groupby:
         yield from watch.results(judge_plan(job, _unjudged(job), cluster, by_groupby=False))
-    settings = WorkerSettings(cluster, device, watch.tally)
-    for leg in legs(pending_table(job.plan, job.store, job.predictions), cluster.pools.predict.max):
+    settings = WorkerSettings(cluster, device, watch.tally, asks=portion.ask is not None)
+    for leg in legs(pending_table(job.plan, job.store, job.predictions, portion), cluster.pools.predict.max):
+        if not portion.may_begin():
+            return
         yield from watch.results(label_plan(job, leg, settings, judges=not by_groupby))
     if by_groupby:
         yield from watch.results(judge_plan(job, _unjudged(job), cluster, by_groupby=True))
@@ -173,8 +176,9 @@ def _unjudged(job: LabelJob) -> list[str]:
 class _Watch:
     """Executes plans under the watchdog."""
 
-    def __init__(self, cluster: ClusterConfig) -> None:
+    def __init__(self, cluster: ClusterConfig, portion: Portion) -> None:
         self.tally: Any = open_tally()
+        self._portion = portion
         self._no_progress_s = cluster.retries.no_progress_s
         self._num_frames, self._has_begun = 0, False
 
@@ -194,4 +198,6 @@ class _Watch:
         stream = Stream(dataset, no_progress_s=self._no_progress_s, num_frames=self.num_frames)
         with closing(stream.rows()) as rows:
             for row in rows:
+                if not self._portion.may_begin():
+                    self.tally.stop.remote()  # again and again: after a restart it would not know
                 yield Tick(self._num_frames, self._has_begun) if row is None else unpack_result(row)

@@ -6,13 +6,24 @@ from typing import Any, Final
 TELL_S: Final = 2.0
 """Between two reports of one worker."""
 
+ANSWER_S: Final = 5.0
+"""A worker waits for an answer at most so long."""
+
 
 class Tally:
     """An actor that every worker can reach, alive as long as the driver."""
 
     def __init__(self) -> None:
         """Begin with nothing."""
-        self._num_frames, self._has_begun = 0, False
+        self._num_frames, self._has_begun, self._may_begin = 0, False, True
+
+    def stop(self) -> None:
+        """Let nobody begin with another shard."""
+        self._may_begin = False
+
+    def may_begin(self) -> bool:
+        """Return whether a worker may begin with another shard."""
+        return self._may_begin
 
     def add(self, num_frames: int) -> None:
         """Count frames that were predicted; none where a worker only says that it begins with a shard."""
@@ -45,6 +56,16 @@ class Teller:
         self._waiting += num_frames
         if time.monotonic() >= self._next_s:
             self.tell()
+
+    def may_begin(self) -> bool:
+        """Ask whether another shard may be begun; yes, where nobody answers."""
+        import ray
+        from ray.exceptions import RayError
+
+        try:
+            return bool(ray.get(self._tally.may_begin.remote(), timeout=ANSWER_S))
+        except RayError:
+            return True
 
     def tell(self) -> None:
         """Report what is not reported yet."""

@@ -25,6 +25,7 @@ def pack_predicted(predicted: Predicted) -> pa.Table:
         "dead_letters": [letter.model_dump() for letter in predicted.dead_letters],
         "attempt": predicted.attempt,
         "timings_s": predicted.timings_s,
+        "costs_s": predicted.costs_s,
     }
     return _row(facts, predicted.fused)
 
@@ -39,6 +40,7 @@ def unpack_predicted(batch: pa.Table) -> list[Predicted]:
             dead_letters=tuple(DeadLetter(**letter) for letter in facts["dead_letters"]),
             attempt=facts["attempt"],
             timings_s=facts["timings_s"],
+            costs_s=facts["costs_s"],
         )
         for facts, rows in _rows(batch)
     ]
@@ -74,6 +76,11 @@ def unpack_result(row: dict[str, Any]) -> ShardResult | BucketResult:
         return BucketResult(**facts)
     judged = facts.pop("judged")
     return ShardResult(**facts, judged=None if judged is None else BucketResult(**judged))
+
+
+def packed_together(rows: list[pa.Table]) -> pa.Table:
+    """Put rows one after another; there may be none."""
+    return pa.concat_tables([_SCHEMA.empty_table(), *rows])
 
 
 def _row(facts: dict[str, Any], rows: pa.Table | None) -> pa.Table:

@@ -1,6 +1,6 @@
 """The actors of the label plan: each loads what it needs once, and calls one stage a shard."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pyarrow as pa
@@ -12,15 +12,17 @@ from hoiray.engine.transport import (
     pack_measured,
     pack_predicted,
     pack_result,
+    packed_together,
     unpack_measured,
     unpack_predicted,
 )
+from hoiray.predictors.protocol import Predictor
 from hoiray.stages.decode_process import DecodeBudget
-from hoiray.stages.frame_source import DecodeSettings, FrameSource, LocalFrames
+from hoiray.stages.frame_source import BringsFrames, DecodeSettings, FrameSource, LocalFrames
 from hoiray.stages.label_job import LabelJob
 from hoiray.stages.label_shard import Tools, judge_shard, measure_shard, predict_shard, report_shard
 from hoiray.stages.plan import ShardEntry
-from hoiray.stages.teacher import open_teacher
+from hoiray.stages.teacher import device_of, open_teacher
 
 
 @dataclass(frozen=True)
@@ -31,11 +33,13 @@ class WorkerSettings:
         cluster: pools and retries.
         device: where the teacher computes.
         tally: handle of the actor that counts frames.
+        asks: it is asked before each shard whether another one may be begun.
     """
 
     cluster: ClusterConfig
     device: str
     tally: Any
+    asks: bool = False
 
 
 def decode_settings(job: LabelJob, cluster: ClusterConfig) -> DecodeSettings:
@@ -49,8 +53,17 @@ def decode_settings(job: LabelJob, cluster: ClusterConfig) -> DecodeSettings:
     )
 
 
-def frame_source(job: LabelJob, cluster: ClusterConfig) -> FrameSource:
-    """Return where a predictor's frames come from: its own children, or the pool of decoders."""
+def frame_source_here(job: LabelJob, cluster: ClusterConfig, predictor: Predictor) -> FrameSource:
+    """Return where frames come from without Ray: one child of this process, or the predictor itself."""
+    if isinstance(predictor, BringsFrames):
+        return predictor.frame_source()
+    return LocalFrames(replace(decode_settings(job, cluster), num_decoders=1))
+
+
+def frame_source(job: LabelJob, cluster: ClusterConfig, predictor: Predictor) -> FrameSource:
+    """Return where a predictor's frames come from: its own children, the pool of decoders, or itself."""
+    if isinstance(predictor, BringsFrames):
+        return predictor.frame_source()
     settings = decode_settings(job, cluster)
     if cluster.pools.decode.where == "predictor":
         return LocalFrames(settings)
@@ -77,20 +90,23 @@ class Predict:
         self._pending: pa.Table = ray.get(pending) if isinstance(pending, ray.ObjectRef) else pending
         retries, batch_size = settings.cluster.retries, settings.cluster.pools.predict.batch_size
         predictor = open_teacher(job.run, device=settings.device, batch_size=batch_size)
-        frames = frame_source(job, settings.cluster)
-        self._tools = Tools(predictor, frames, batch_size, retries.max_attempts_per_video)
-        self._teller = Teller(settings.tally)
+        frames = frame_source(job, settings.cluster, predictor)
+        device = device_of(predictor, settings.device)
+        self._tools = Tools(predictor, frames, batch_size, retries.max_attempts_per_video, device)
+        self._teller, self._asks = Teller(settings.tally), settings.asks
         settle_threads()
 
     def __call__(self, batch: pa.Table) -> pa.Table:
-        """Predict the shards of these positions in the table of pending ones."""
+        """Predict the shards of these positions in the table of pending ones; none where none may be begun any more."""
         packed = []
         for position in batch["id"].to_pylist():
+            if self._asks and not self._teller.may_begin():
+                continue
             entry = ShardEntry(**self._pending.slice(position, 1).to_pylist()[0])
             self._teller.tell()
             packed.append(pack_predicted(predict_shard(self._job, entry, self._tools, self._teller)))
             self._teller.tell()
-        return pa.concat_tables(packed)
+        return packed_together(packed)
 
 
 class Measure:
@@ -103,7 +119,7 @@ class Measure:
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Measure the shards of a batch."""
-        return pa.concat_tables([pack_measured(measure_shard(self._job, it)) for it in unpack_predicted(batch)])
+        return packed_together([pack_measured(measure_shard(self._job, it)) for it in unpack_predicted(batch)])
 
 
 class Judge:
@@ -116,7 +132,7 @@ class Judge:
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Judge the shards of a batch."""
-        return pa.concat_tables([pack_result(judge_shard(self._job, it)) for it in unpack_measured(batch)])
+        return packed_together([pack_result(judge_shard(self._job, it)) for it in unpack_measured(batch)])
 
 
 class Report:
@@ -127,4 +143,4 @@ class Report:
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Tell of the shards of a batch."""
-        return pa.concat_tables([pack_result(report_shard(it)) for it in unpack_measured(batch)])
+        return packed_together([pack_result(report_shard(it)) for it in unpack_measured(batch)])

@@ -49,6 +49,12 @@ class CommitMarker(_Marked):
     dead_letters: list[DeadLetter] = Field(description="Videos that were given up.")
     attempt: int = Field(ge=1, description="Which attempt at the shard succeeded.")
     timings_s: dict[str, float] = Field(description="Wall-clock time by stage, in seconds. The only clock there is.")
+    costs_s: dict[str, dict[str, float]] = Field(
+        default_factory=dict,
+        description="Seconds of each resource by stage: cpu (decode: of its processes), model_cpu or model_gpu, wait"
+        " (the model, for frames), filter (measure and judge), store (reading and writing the run's folder). Empty in"
+        " markers of older versions.",
+    )
 
     @model_validator(mode="after")
     def _counts_and_names_agree(self) -> Self:

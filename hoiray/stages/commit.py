@@ -10,7 +10,7 @@ next attempt. A zombie that commits after its run was given up commits the same 
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pyarrow as pa
@@ -25,6 +25,7 @@ from hoiray.schema.conform import conform
 from hoiray.schema.marker import CommitMarker, DeadLetter, parse_marker
 from hoiray.schema.tables import LABELS, PREDICTIONS
 from hoiray.schema.vocabularies import REJECT_REASONS
+from hoiray.stages.ledger import JUDGE, MEASURE, STORE, Costs, Spending
 from hoiray.stages.run_layout import Area, labels_area, letters_key, predictions_area
 
 _log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class CommitFields:
         dead_letters: videos that were given up.
         attempt: which attempt at the shard this is, from 1.
         timings_s: seconds by stage.
+        costs_s: seconds of each resource by stage; what encoding and writing the rows takes is added here.
     """
 
     plan_id: str
@@ -55,6 +57,7 @@ class CommitFields:
     dead_letters: Sequence[DeadLetter] = ()
     attempt: int = 1
     timings_s: dict[str, float] = field(default_factory=dict)
+    costs_s: Costs = field(default_factory=dict)
 
     @property
     def area(self) -> Area:
@@ -90,12 +93,16 @@ def commit_shard(store: Store, table: pa.Table, fields: CommitFields) -> Commit:
         InputError: the place cannot be written.
     """
     area = fields.area
-    data, num_rows, counts = _encoded(table, fields)
-    marker = _marker(data, num_rows, counts, fields)
-    store.write(marker.data_key, data, durable=True)
-    if marker.dead_letters:
-        letters = "\n".join(letter.model_dump_json() for letter in marker.dead_letters)
-        store.write(letters_key(fields.predict_id, fields.shard_id), letters.encode(), durable=True)
+    spending = Spending(fields.costs_s)
+    # the marker itself is not in it: it would have to be written before it is
+    with spending.timed(MEASURE if fields.judge_id is None else JUDGE, STORE):
+        data, num_rows, counts = _encoded(table, fields)
+        sha256 = digest(data)
+        store.write(area.data_key(fields.shard_id, sha256), data, durable=True)
+        if fields.dead_letters:
+            letters = "\n".join(letter.model_dump_json() for letter in fields.dead_letters)
+            store.write(letters_key(fields.predict_id, fields.shard_id), letters.encode(), durable=True)
+    marker = _marker(sha256, len(data), num_rows, counts, replace(fields, costs_s=spending.costs_s()))
     if store.put_if_absent(area.commit_key(fields.shard_id), marker.to_json().encode()):
         return Commit(marker, is_first=True, is_same_data=True)
     first = read_marker(store, area, fields.shard_id)
@@ -165,8 +172,8 @@ def _encoded(table: pa.Table, fields: CommitFields) -> tuple[bytes, int, Counter
     return parquet_bytes(table, metadata), table.num_rows, counts
 
 
-def _marker(data: bytes, num_rows: int, counts: Counter[str], fields: CommitFields) -> CommitMarker:
-    sha256, schema = digest(data), schema_of(fields.area)
+def _marker(sha256: str, num_bytes: int, num_rows: int, counts: Counter[str], fields: CommitFields) -> CommitMarker:
+    schema = schema_of(fields.area)
     values: dict[str, Any] = {
         "hoiray_version": __version__,
         "table": fields.area.table,
@@ -177,7 +184,7 @@ def _marker(data: bytes, num_rows: int, counts: Counter[str], fields: CommitFiel
         "shard_id": fields.shard_id,
         "data_key": fields.area.data_key(fields.shard_id, sha256),
         "data_sha256": sha256,
-        "data_bytes": len(data),
+        "data_bytes": num_bytes,
         "num_videos": fields.num_videos,
         "num_rows": num_rows,
         "num_accepted": None if fields.judge_id is None else counts["accepted"],
@@ -185,6 +192,7 @@ def _marker(data: bytes, num_rows: int, counts: Counter[str], fields: CommitFiel
         "dead_letters": list(fields.dead_letters),
         "attempt": fields.attempt,
         "timings_s": dict(fields.timings_s),
+        "costs_s": fields.costs_s,
     }
     return CommitMarker(**values)
 

@@ -65,6 +65,7 @@ class FrameBatch:
         source_index: (N,) int32 frames of the file; equal to the one before where a frame is shown again.
         time_s: (N,) float64 when each is shown, from the file's start.
         frames: (N, H, W, 3) uint8 RGB, upright.
+        cpu_s: processor time that decoding them took.
     """
 
     video_id: str
@@ -72,6 +73,7 @@ class FrameBatch:
     source_index: NDArray[np.int32]
     time_s: NDArray[np.float64]
     frames: NDArray[np.uint8]
+    cpu_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -367,4 +369,5 @@ def _batch(video_id: str, message: Message, ring: PixelRing) -> FrameBatch:
         source_index=np.array(message["source_index"], dtype=np.int32),
         time_s=np.array(message["time_s"], dtype=np.float64),
         frames=ring.slot(message["turn"], tuple(message["shape"]))[: len(numbers)].copy(),
+        cpu_s=message["cpu_s"],
     )

@@ -16,6 +16,7 @@ import resource
 import select
 import signal
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -128,11 +129,13 @@ class _Server:
         self._channel, self._ring, self._max_bytes, self._log_bytes = channel, ring, max_bytes, 0
         self._num_free = MAX_BATCHES_WAITING
         self._latest = LatestFile()
+        self._told_cpu_s = 0.0
 
     def serve(self, message: Message, descriptor: int | None) -> None:
         """Decode a video; every failure that is the video's becomes a message."""
         request = DecodeRequest.of(message)
         self._num_free = MAX_BATCHES_WAITING
+        self._told_cpu_s = time.process_time()
         self._forget_log()
         try:
             path = Path(request.path) if descriptor is None else Path(f"/proc/self/fd/{descriptor}")
@@ -171,8 +174,14 @@ class _Server:
             heads.append(frame._replace(image=pixels[:0]))
         if heads:
             self._wait_for_room()
-            send(self._channel, {"is": "frames", "turn": turn, "shape": pixels.shape, **_numbers(heads)})
+            spent = {"cpu_s": self._new_cpu_s()}
+            send(self._channel, {"is": "frames", "turn": turn, "shape": pixels.shape, **_numbers(heads), **spent})
         return len(heads)
+
+    def _new_cpu_s(self) -> float:
+        """Return the processor time since the video was opened, or since this was last asked."""
+        before, self._told_cpu_s = self._told_cpu_s, time.process_time()
+        return self._told_cpu_s - before
 
     def _wait_for_room(self) -> None:
         while self._num_free == 0 or select.select([self._channel], [], [], 0.0)[0]:

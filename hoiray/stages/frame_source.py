@@ -10,7 +10,7 @@ import threading
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol, TypeAlias, runtime_checkable
 
 from hoiray.io.store import open_uri
 from hoiray.stages.decode import FrameBatch, VideoDecoder
@@ -44,6 +44,14 @@ class FrameSource(Protocol):
 
     def close(self) -> None:
         """End the processes."""
+
+
+@runtime_checkable
+class BringsFrames(Protocol):
+    """A predictor of a world without files, as simulations have one: it shows its frames itself."""
+
+    def frame_source(self) -> FrameSource:
+        """Return where the frames of its videos come from, instead of any decoder."""
 
 
 @dataclass(frozen=True)

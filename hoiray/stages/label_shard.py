@@ -26,8 +26,21 @@ from hoiray.stages.frame_source import FrameSource
 from hoiray.stages.inflight import Attempt, Kills, begin_attempt, quarantined, reap
 from hoiray.stages.judge import judge
 from hoiray.stages.label_job import LabelJob
+from hoiray.stages.ledger import (
+    CPU,
+    DECODE,
+    FILTER,
+    JUDGE,
+    MEASURE,
+    PREDICT,
+    STORE,
+    WAIT,
+    Costs,
+    Spending,
+    model_on,
+)
 from hoiray.stages.measure import measure
-from hoiray.stages.pending import Bucket, pending_buckets, pending_shards
+from hoiray.stages.pending import EVERYTHING, Bucket, Portion, pending_buckets, pending_shards
 from hoiray.stages.plan import ShardEntry, load_shard
 from hoiray.stages.predict import HandBatches, Image
 from hoiray.stages.teacher import finder_of
@@ -49,12 +62,14 @@ class Tools:
         frames: the decoders.
         batch_size: hands of one batch.
         max_attempts: kills after which a video is given up.
+        device: where the predictor computes; its time is counted as that of a GPU or of a CPU.
     """
 
     predictor: Predictor
     frames: FrameSource
     batch_size: int
     max_attempts: int = 3
+    device: str = "cpu"
 
 
 @dataclass(frozen=True)
@@ -68,6 +83,7 @@ class Predicted:
         dead_letters: its videos that were given up.
         attempt: which attempt it was.
         timings_s: seconds by stage.
+        costs_s: seconds of each resource by stage.
     """
 
     entry: ShardEntry
@@ -76,6 +92,7 @@ class Predicted:
     dead_letters: tuple[DeadLetter, ...] = ()
     attempt: int = 1
     timings_s: dict[str, float] = field(default_factory=dict)
+    costs_s: Costs = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -139,11 +156,15 @@ class ShardResult:
     judged: BucketResult | None = None
 
 
-def label_here(job: LabelJob, tools: Tools, on_frames: OnFrames) -> Iterator[ShardResult | BucketResult]:
-    """Label all that is pending in this process, shard after shard; yield what became of each."""
+def label_here(
+    job: LabelJob, tools: Tools, on_frames: OnFrames, portion: Portion = EVERYTHING
+) -> Iterator[ShardResult | BucketResult]:
+    """Label what is pending in this process, shard after shard; yield what became of each."""
     for bucket in pending_buckets(job.plan, job.store, job.predictions, job.labels):
         yield judge_stored(job, bucket)
-    for entry in pending_shards(job.plan, job.store, job.predictions):
+    for entry in pending_shards(job.plan, job.store, job.predictions, portion):
+        if not portion.may_begin():
+            return
         yield label_shard(job, entry, tools, on_frames)
 
 
@@ -166,17 +187,23 @@ def predict_shard(
     """
     if job.store.exists(job.predictions.commit_key(entry.shard_id)):
         return Predicted(entry, None)
-    shard = load_shard(job.plan, entry)
+    spending = Spending()
+    with spending.timed(PREDICT, STORE):
+        shard = load_shard(job.plan, entry)
+        kills = reap(job.store, job.predict_id, entry.shard_id)
     finder = finder_of(job.run, tools.predictor)
     wanted = wanted_videos(shard, job.run.videos.hand_side, has_boxes=finder is None)
-    kills = reap(job.store, job.predict_id, entry.shard_id)
     letters = _given_up(kills, wanted, tools.max_attempts)
     lost = {letter.video_id for letter in letters}
     asked = [video for video in wanted if (finder or len(video)) and video.video_id not in lost]
     with _noted(job, entry, kills) as attempt:
         work = _Work(job, entry, tools, attempt, on_frames, finder=finder)
         fused, died = work.run(asked, is_careful=kills.num_kills > 0)
-    return Predicted(entry, fused, work.num_frames, (*letters, *died), attempt.note.attempt, work.timings_s)
+    spending.add(PREDICT, model_on(tools.device), work.timings_s["predict"])
+    spending.add(PREDICT, WAIT, work.timings_s["input_wait"])
+    spending.add(DECODE, CPU, work.decode_cpu_s)
+    costs_s = spending.costs_s()
+    return Predicted(entry, fused, work.num_frames, (*letters, *died), attempt.note.attempt, work.timings_s, costs_s)
 
 
 def measure_shard(job: LabelJob, predicted: Predicted) -> Measured:
@@ -194,7 +221,9 @@ def measure_shard(job: LabelJob, predicted: Predicted) -> Measured:
         raise InputError(f"the marker of shard {entry.shard_id} was there and is gone. Run the same command again.")
     begin = time.monotonic()
     rows = measure(predicted.fused) if predicted.fused.num_rows else empty_table(PREDICTIONS)
-    timings = predicted.timings_s | {"measure": time.monotonic() - begin}
+    measure_s = time.monotonic() - begin
+    spending = Spending(predicted.costs_s)
+    spending.add(MEASURE, FILTER, measure_s)
     fields = CommitFields(
         plan_id=job.plan.plan_id,
         predict_id=job.predict_id,
@@ -203,7 +232,8 @@ def measure_shard(job: LabelJob, predicted: Predicted) -> Measured:
         num_videos=entry.num_videos,
         dead_letters=predicted.dead_letters,
         attempt=predicted.attempt,
-        timings_s=timings,
+        timings_s=predicted.timings_s | {"measure": measure_s},
+        costs_s=spending.costs_s(),
     )
     commit = commit_shard(job.store, rows, fields)
     # the rows that count are judged, should another run have been first with other ones
@@ -258,8 +288,10 @@ def judge_bucket(
     if done is not None:
         return _told(done)
     begin = time.monotonic()
-    labels = judge(bucket_rows(job, markers) if rows is None else rows, job.rules, job.judge_id)
-    return commit_labels(job, bucket_id, markers, labels, time.monotonic() - begin)
+    read = bucket_rows(job, markers) if rows is None else rows
+    read_s = time.monotonic() - begin
+    labels = judge(read, job.rules, job.judge_id)
+    return commit_labels(job, bucket_id, markers, labels, time.monotonic() - begin, read_s=read_s)
 
 
 def bucket_markers(job: LabelJob, bucket_id: str) -> list[CommitMarker]:
@@ -281,9 +313,15 @@ def bucket_rows(job: LabelJob, markers: list[CommitMarker]) -> pa.Table:
 
 
 def commit_labels(
-    job: LabelJob, bucket_id: str, markers: list[CommitMarker], labels: pa.Table, judge_s: float
+    job: LabelJob,
+    bucket_id: str,
+    markers: list[CommitMarker],
+    labels: pa.Table,
+    judge_s: float,
+    *,
+    read_s: float = 0.0,
 ) -> BucketResult:
-    """Commit the labels of a bucket."""
+    """Commit the labels of a bucket, `judge_s` seconds after it was begun, `read_s` of them spent on reading."""
     letters = {letter.video_id: letter for marker in markers for letter in marker.dead_letters}
     fields = CommitFields(
         plan_id=job.plan.plan_id,
@@ -294,6 +332,7 @@ def commit_labels(
         dead_letters=tuple(letters.values()),
         attempt=max(marker.attempt for marker in markers),
         timings_s={"judge": judge_s},
+        costs_s={JUDGE: {FILTER: judge_s - read_s, STORE: read_s}},
     )
     return _told(commit_shard(job.store, labels, fields).marker)
 
@@ -346,7 +385,7 @@ class _Work:
             tools.predictor, job.run.ensemble, batch_size=tools.batch_size,
             shard_id=entry.shard_id, predict_id=job.predict_id,
         )  # fmt: skip
-        self.num_frames = 0
+        self.num_frames, self.decode_cpu_s = 0, 0.0
         self.timings_s = {"input_wait": 0.0, "predict": 0.0}
 
     def run(self, wanted: list[WantedVideo], *, is_careful: bool) -> tuple[pa.Table, list[DeadLetter]]:
@@ -398,6 +437,7 @@ class _Work:
                 before = (index, image)
                 self._on_frames(1)
             self.timings_s["predict"] += time.monotonic() - begin
+            self.decode_cpu_s += batch.cpu_s
             num_frames += len(batch.frame_index)
             self._attempt.heartbeat()
         self.num_frames += num_frames

@@ -3,12 +3,13 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Final
 
 from hoiray.schema.marker import CommitMarker
 from hoiray.schema.vocabularies import REJECT_REASONS
 from hoiray.stages.label_job import LabelJob
+from hoiray.stages.ledger import Spending, by_resource_s
 from hoiray.stages.markers import committed_units, read_markers
 from hoiray.stages.plan import Plan
 from hoiray.stages.run_layout import Area
@@ -32,6 +33,7 @@ class Summary:
         num_accepted: accepted ones.
         reasons: rows by reason of refusal, in the order of the vocabulary; a row may have several.
         timings_s: seconds by stage, summed over the shards.
+        costs_s: seconds of each resource by stage, summed over the shards; :mod:`hoiray.stages.ledger`.
     """
 
     plan_id: str
@@ -49,6 +51,7 @@ class Summary:
     num_accepted: int
     reasons: dict[str, int]
     timings_s: dict[str, float]
+    costs_s: dict[str, dict[str, float]] = field(default_factory=dict)
 
     @property
     def num_dead(self) -> int:
@@ -96,6 +99,7 @@ def summarise_markers(
     num_shards = num_videos = num_buckets = num_rows = num_accepted = 0
     long_video_of = {shard_id: bucket_id for bucket_id, shards in long_videos.items() for shard_id in shards}
     seen, given_up = set[str](), set[str]()
+    spending = Spending()
     for marker in predicted:
         num_shards += 1
         # a long video lies in several shards, and may be given up in each
@@ -109,12 +113,14 @@ def summarise_markers(
                 given_up.add(letter.video_id)
                 dead[f"{letter.stage}: {letter.error_class}"] += 1
         timings.update(marker.timings_s)
+        spending.add_all(marker.costs_s)
     for marker in judged:
         num_buckets += 1
         num_rows += marker.num_rows
         num_accepted += marker.num_accepted or 0
         reasons.update(marker.reasons)
         timings.update(marker.timings_s)
+        spending.add_all(marker.costs_s)
     return Summary(
         plan_id=plan.plan_id,
         predict_id=ids[0],
@@ -131,6 +137,7 @@ def summarise_markers(
         num_accepted=num_accepted,
         reasons={reason: reasons[reason] for reason in REJECT_REASONS if reasons[reason]},
         timings_s={name: round(seconds, 3) for name, seconds in sorted(timings.items())},
+        costs_s=spending.costs_s(),
     )
 
 
@@ -153,10 +160,20 @@ def summary_lines(summary: Summary) -> list[str]:
     waited, worked = (summary.timings_s.get(name, 0.0) for name in ("input_wait", "predict"))
     if waited + worked > 0.0:
         lines.append(f"the model waited for input {waited / (waited + worked):.0%} of its time")
+    lines += _cost_lines(summary)
     if not summary.is_finished:
         pending = summary.num_buckets - summary.num_buckets_done
         lines.append(f"not finished: {pending} of {summary.num_buckets} buckets have no labels yet")
     return [*lines, f"labels: {summary.labels}"]
+
+
+def _cost_lines(summary: Summary) -> list[str]:
+    """Say in a line what an accepted label has cost; `hoiray cost` says more."""
+    if not summary.costs_s or not summary.num_accepted:
+        return []
+    by_resource = by_resource_s(summary.costs_s)
+    parts = (f"{name} {seconds / summary.num_accepted * 1000.0:.3g}" for name, seconds in by_resource.items())
+    return [f"an accepted label cost, ms: {', '.join(parts)}"]
 
 
 def _videos_line(summary: Summary) -> str:

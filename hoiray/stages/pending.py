@@ -1,6 +1,6 @@
 """What is left to do: the plan without what is committed, as two sorted streams laid side by side."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from operator import attrgetter
@@ -15,6 +15,30 @@ from hoiray.stages.plan import Plan, ShardEntry
 from hoiray.stages.run_layout import Area, shard_of_marker
 
 CHUNK_ROWS: Final = 1024
+
+
+@dataclass(frozen=True)
+class Portion:
+    """What of the pending shards is to be done now.
+
+    Attributes:
+        only: these of them; None for all.
+        ask: asked before a shard is begun; once it says no, those that have begun are the last. None: there is no end.
+    """
+
+    only: frozenset[str] | None = None
+    ask: Callable[[], bool] | None = None
+
+    def may_begin(self) -> bool:
+        """Whether another shard may be begun."""
+        return self.ask is None or self.ask()
+
+    def has(self, shard_id: str) -> bool:
+        """Whether a shard belongs to it."""
+        return self.only is None or shard_id in self.only
+
+
+EVERYTHING: Final = Portion()
 
 
 @dataclass(frozen=True)
@@ -42,7 +66,7 @@ def without_committed(entries: Iterable[ShardEntry], committed: Iterable[str]) -
         yield entry, current == entry.shard_id
 
 
-def pending_table(plan: Plan, store: Store, area: Area) -> pa.Table:
+def pending_table(plan: Plan, store: Store, area: Area, portion: Portion = EVERYTHING) -> pa.Table:
     """Return the shards of a plan that are not committed, in the order they are to be done; columns of ``shard_index``.
 
     Shards of whole videos come first, the most expensive before the others, so that labels appear from the start and no
@@ -53,7 +77,7 @@ def pending_table(plan: Plan, store: Store, area: Area) -> pa.Table:
     Memory: about 120 bytes a pending shard, whatever the number of committed ones.
     """
     marked = without_committed(plan.shards(), committed_ids(store, area))
-    pending = (entry for entry, is_done in marked if not is_done)
+    pending = (entry for entry, is_done in marked if not is_done and portion.has(entry.shard_id))
     schema = SHARD_INDEX.to_arrow().with_metadata(None)
     chunks = [schema.empty_table()]
     while block := list(islice(pending, CHUNK_ROWS)):
@@ -69,16 +93,17 @@ def pending_table(plan: Plan, store: Store, area: Area) -> pa.Table:
     return table.take(pc.sort_indices(keys, names)).combine_chunks()
 
 
-def pending_shards(plan: Plan, store: Store, area: Area) -> list[ShardEntry]:
+def pending_shards(plan: Plan, store: Store, area: Area, portion: Portion = EVERYTHING) -> list[ShardEntry]:
     """Return the same as a list, some five times the memory."""
-    return [ShardEntry(**row) for row in pending_table(plan, store, area).to_pylist()]
+    return [ShardEntry(**row) for row in pending_table(plan, store, area, portion).to_pylist()]
 
 
-def pending_cost(plan: Plan, store: Store, area: Area) -> tuple[int, int]:
+def pending_cost(plan: Plan, store: Store, area: Area, portion: Portion = EVERYTHING) -> tuple[int, int]:
     """Return how many shards of a plan are not committed, and the frames they are reckoned with."""
     count = cost = 0
     for entry, is_done in without_committed(plan.shards(), committed_ids(store, area)):
-        count, cost = count + (not is_done), cost + (0 if is_done else entry.cost_frames)
+        if not is_done and portion.has(entry.shard_id):
+            count, cost = count + 1, cost + entry.cost_frames
     return count, cost
 
 

@@ -55,6 +55,14 @@ def open_teacher(run: RunConfig, *, device: str, batch_size: int) -> Predictor:
     return predictor
 
 
+def device_of(predictor: Predictor, asked: str) -> str:
+    """Return where a predictor computes: as it says by an attribute `device`, else as it was asked to, else a CPU."""
+    told = getattr(predictor, "device", None)
+    if told is not None:
+        return str(told)
+    return "cpu" if asked == "auto" else asked
+
+
 def finder_of(run: RunConfig, predictor: Predictor) -> FindsHands | None:
     """Return who finds the hands of a run that names no boxes; None where boxes are given.
 

@@ -51,6 +51,29 @@ def test_videos_become_labels_in_this_process_and_the_end_says_how_many(tmp_path
     assert again.stdout == result.stdout
 
 
+def test_a_used_budget_ends_at_a_shards_end_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    run = run_file(tmp_path, clips(4))
+    options = [run, "--no-ray", "--cluster", tmp_path / "cluster.yaml"]
+    first = call(*options, "--budget", "0.001s")
+    assert first.exit_code == 3, first.output
+    assert "the budget of 0.001s is used" in first.stderr
+    assert "The same command goes on from there" in first.stderr
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["num_shards_done"] < summary["num_shards"]
+    rest = call(*options, "--budget", "1h")
+    assert rest.exit_code == 0, rest.output
+    costs = json.loads((tmp_path / "out" / "summary.json").read_text())["costs_s"]
+    assert costs["decode"]["cpu"] > 0.0
+    assert set(costs["predict"]) == {"model_cpu", "store", "wait"}
+    assert set(costs["measure"]) == set(costs["judge"]) == {"filter", "store"}
+
+
+def test_a_budget_of_gpus_is_refused_where_none_is_used(tmp_path: Path) -> None:
+    run = run_file(tmp_path, {"clip.mp4": Clip(2)})
+    result = call(run, "--no-ray", "--cluster", tmp_path / "cluster.yaml", "--budget", "1gpu-h")
+    assert isinstance(result.exception, ConfigError)
+
+
 def test_the_quick_form_labels_with_a_network(tmp_path: Path) -> None:
     run_file(tmp_path, {"clip 01.mp4": Clip(3)})
     torch.manual_seed(0)

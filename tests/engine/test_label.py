@@ -24,7 +24,7 @@ from hoiray.errors import InputError
 from hoiray.stages.frame_source import DecodeSettings, LocalFrames
 from hoiray.stages.label_job import LabelJob, open_label_job
 from hoiray.stages.label_shard import BucketResult, ShardResult, Tools, label_here
-from hoiray.stages.pending import committed_ids
+from hoiray.stages.pending import EVERYTHING, Portion, committed_ids, pending_shards
 
 pytestmark = [pytest.mark.ray, pytest.mark.timeout(400)]
 
@@ -70,9 +70,9 @@ def label_plainly(job: LabelJob) -> None:
     frames.close()
 
 
-def label(job: LabelJob, *overrides: str, by_groupby: bool = False) -> Results:
+def label(job: LabelJob, *overrides: str, by_groupby: bool = False, portion: Portion = EVERYTHING) -> Results:
     cluster = parse_cluster(CLUSTER, overrides)
-    with closing(label_on_ray(job, cluster, device="cpu", by_groupby=by_groupby)) as events:
+    with closing(label_on_ray(job, cluster, device="cpu", by_groupby=by_groupby, portion=portion)) as events:
         return [event for event in events if not isinstance(event, Tick)]
 
 
@@ -86,6 +86,20 @@ def test_rows_of_ray_are_those_of_the_plain_composition(
     assert len({it.judged.bucket_id for it in results if it.judged is not None}) == job.plan.head.num_buckets
     assert {letter.video_id for marker in markers_of(job).values() for letter in marker.dead_letters} == {CUT}
     assert label(job) == []
+
+
+def test_a_run_that_may_begin_no_more_shards_ends_well_and_is_gone_on_with(
+    data: Path, tmp_path: Path, expected: Mapping[str, str]
+) -> None:
+    job = open_label_job(run_of(data, tmp_path, **SPLIT))
+    # it may begin when it is started, and never again: it ends before a worker is there
+    answers = iter([True])
+    assert label(job, portion=Portion(ask=lambda: next(answers, False))) == []
+    assert digests_of(job) == {}
+    first, *_ = pending_shards(job.plan, job.store, job.predictions)
+    assert len(label(job, portion=Portion(frozenset([first.shard_id])))) == 1
+    label(job)
+    assert digests_of(job) == expected
 
 
 def test_executions_are_of_bounded_length_and_leave_nothing_out() -> None:

@@ -66,6 +66,11 @@ class LandmarkPredictor:
         return NAME
 
     @property
+    def device(self) -> str:
+        """Where the networks are."""
+        return self.networks.device
+
+    @property
     def digest(self) -> str:
         """Identity of networks and settings."""
         return f"{self.networks.digest}/{_VERSION}/{self.settings}/{self.min_presence}"
