@@ -18,7 +18,7 @@ from hoiray.cli.runnable import runnable
 from hoiray.config.halves import route_overrides
 from hoiray.config.load import load_cluster, load_run, parse_run
 from hoiray.config.what import RunConfig
-from hoiray.config.where import ClusterConfig
+from hoiray.config.where import ClusterConfig, Pools
 from hoiray.errors import EXIT_UNFINISHED, ConfigError, InputError, describe
 
 if TYPE_CHECKING:
@@ -235,6 +235,7 @@ def drive(
     *,
     only: frozenset[str] | None = None,
     meter: "Meter | None" = None,
+    on_pools: Callable[[Pools], None] = lambda _pools: None,
 ) -> str | None:
     """Run to the end, and return why it does not count as a success; None where it does.
 
@@ -244,6 +245,7 @@ def drive(
         request: how.
         only: these shards; None for all that are pending.
         meter: of its budget; None: no end.
+        on_pools: told of the pools that fit the Ray that is met; not without Ray.
 
     Raises:
         ConfigError: the budget is one of what the cluster file does not reserve.
@@ -260,7 +262,7 @@ def drive(
     show = _bar if sys.stderr.isatty() else _log
     hidden = native_noise_hidden() if request.uses_ray else nullcontext()
     with hidden, show(progress) as shown:
-        work = _Work(job, cluster, request, portion, meter, progress, shown)
+        work = _Work(job, cluster, request, portion, meter, progress, shown, on_pools)
         with closing(_events(work)) as events:
             for event in events:
                 progress.count(event)
@@ -284,6 +286,7 @@ class _Work:
     meter: "Meter | None"
     progress: "LabelProgress"
     shown: Callable[[], None]
+    on_pools: Callable[[Pools], None]
 
 
 def _events(work: _Work) -> "Generator[ShardResult | BucketResult | Tick, None, None]":
@@ -307,6 +310,7 @@ def _events(work: _Work) -> "Generator[ShardResult | BucketResult | Tick, None, 
         fitting, changes = fit_cluster(work.cluster, nodes)
         for line in changes:
             _say(line)
+        work.on_pools(fitting.pools)
         if work.meter is not None:
             work.meter.holds(Held.by(fitting.pools))
         metrics = Metrics(work.job.run.name)

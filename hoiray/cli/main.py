@@ -389,6 +389,46 @@ def status_command(
     raise typer.Exit(show_status(run, plan, as_json=as_json))
 
 
+@app.command("estimate")
+def estimate_command(
+    source: Annotated[str, typer.Argument(metavar="RUN", help="Run file (.yaml), or the place of the videos.")],
+    pilot: Annotated[
+        float, typer.Option(help="Fraction of the shards to label now; 10 shards at least.", min=0, max=1)
+    ] = 0.01,
+    cluster: Annotated[Path | None, typer.Option(help="Cluster file: where to do it; default: this machine.")] = None,
+    overrides: Overrides = None,
+    boxes: Annotated[str | None, typer.Option(help="Without a run file: boxes of hands and objects.")] = None,
+    box_format: Annotated[str | None, typer.Option(help="something_else, coco or parquet.")] = None,
+    teacher: Annotated[str | None, typer.Option(help="Without a run file: a checkpoint, or landmarks.")] = None,
+    out: Annotated[str | None, typer.Option(help="Without a run file: folder of the run, local or s3://.")] = None,
+    ray: Annotated[bool, typer.Option("--ray/--no-ray", help="Use Ray, or label in this process.")] = True,
+    ray_address: Annotated[
+        str | None, typer.Option(help="A Ray cluster to use; default: RAY_ADDRESS, else one is started here.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    gpu_h_price: Annotated[float, typer.Option(help="Of an hour of a GPU that the pools reserve.", min=0)] = 0.0,
+    cpu_h_price: Annotated[float, typer.Option(help="Of an hour of a CPU that the pools reserve.", min=0)] = 0.0,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Say what a labelling will take: label a pilot of its shards, drawn by lot and kept, and reckon with intervals."""
+    from hoiray.cli.estimate import EstimateRequest, estimate
+    from hoiray.cli.label import LabelRequest
+
+    request = LabelRequest(
+        source=source,
+        overrides=tuple(overrides or ()),
+        cluster=cluster,
+        boxes=boxes,
+        box_format=box_format,
+        teacher=teacher,
+        out=out,
+        uses_ray=ray,
+        ray_address=ray_address,
+        device=device,
+    )
+    raise typer.Exit(estimate(EstimateRequest(request, pilot, gpu_h_price, cpu_h_price, as_json)))
+
+
 @app.command("cost")
 def cost_command(
     run: RunFolder,

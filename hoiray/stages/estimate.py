@@ -1,9 +1,9 @@
 """What a labelling will cost, from a pilot: some of its shards, drawn by lot, labelled for good.
 
-**The draw.** Shards in the order of their planned cost, cut into as many stretches of equal number as shards are drawn;
-one of each by lot (systematic sampling of an ordered list with a random start in every stretch: Cochran, *Sampling
-Techniques*, 3rd ed. 1977, sections 5A and 8.5). So cheap and expensive shards are both there. The lot depends on the
-plan and a seed only: a pilot that was interrupted goes on with the same shards.
+**The draw.** Shards in the order of their planned cost, and of them every so many, from a start by lot (systematic
+sampling of an ordered list: Cochran, *Sampling Techniques*, 3rd ed. 1977, chapter 8). So cheap and expensive shards are
+both there, and each is drawn with the same probability. The lot depends on the plan and a seed only: a pilot that was
+interrupted goes on with the same shards.
 
 **The estimate.** A ratio: seconds of the pilot by its planned frames, times the planned frames of all shards (Cochran,
 chapter 6). Its variance is that of a simple random sample, with the correction for a finite population; the ordering
@@ -27,6 +27,8 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
+
+from hoiray.stages.ledger import JUDGE, MEASURE, PREDICT, STAGES, Costs
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -65,8 +67,8 @@ def pilot_of(costs: Mapping[str, int], fraction: float, *, plan_id: str, seed: i
     ordered = sorted(costs, key=lambda name: (costs[name], name))
     count = min(len(ordered), max(MIN_PILOT_SHARDS, math.ceil(fraction * len(ordered))))
     digest = hashlib.blake2b(f"{plan_id}/{seed}".encode(), digest_size=8).digest()
-    lots = np.random.default_rng(int.from_bytes(digest, "big")).random(count)
-    return [ordered[int((index + lot) * len(ordered) / count)] for index, lot in enumerate(lots)]
+    start = np.random.default_rng(int.from_bytes(digest, "big")).random()
+    return [ordered[int((index + start) * len(ordered) / count)] for index in range(count)]
 
 
 def estimate_total(
@@ -134,3 +136,99 @@ def _quantiles(x: FloatArray, y: FloatArray, level: float, seed: int) -> tuple[f
         return -student, student
     low, high = np.quantile(known, [tail, 1.0 - tail])
     return min(float(low), -student), max(float(high), student)
+
+
+@dataclass(frozen=True)
+class PilotShard:
+    """A shard of a pilot.
+
+    Attributes:
+        planned: frames the planner reckoned with.
+        costs_s: seconds by stage and resource.
+        num_hands: with a prediction, or the reason why there is none.
+        num_accepted: accepted labels; None where the shard is a part of a long video that is not judged yet.
+    """
+
+    planned: float
+    costs_s: Costs
+    num_hands: int
+    num_accepted: int | None
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What a whole labelling will come to.
+
+    Attributes:
+        num_pilot, num_shards: of the pilot, and of all.
+        planned_share: of all planned frames that the pilot's are.
+        costs_s: seconds by stage and resource.
+        stage_s: seconds that the workers of a stage will be busy, waiting for frames included.
+        num_hands, num_accepted: labels.
+    """
+
+    num_pilot: int
+    num_shards: int
+    planned_share: float
+    costs_s: Mapping[str, Mapping[str, Estimate]]
+    stage_s: Mapping[str, Estimate]
+    num_hands: Estimate
+    num_accepted: Estimate
+
+    def time_s(self, workers: Mapping[str, int] | None) -> tuple[Estimate, str]:
+        """Return how long it will take, and the stage that it waits for.
+
+        The stages run beside each other, so that the slowest one decides; starts, and the time in which the last shards
+        do not fill all workers, are not in it.
+
+        Args:
+            workers: of each stage; None: one process does everything, one thing after another.
+        """
+        stages = self.stage_s
+        if workers is None:
+            ends = (sum(getattr(it, end) for it in stages.values()) for end in ("total", "low", "high"))
+            return Estimate(*ends), max(stages, key=lambda name: stages[name].total)
+        each = {name: it.scaled(1.0 / max(1, min(workers[name], self.num_shards))) for name, it in stages.items()}
+        slowest = max(each, key=lambda name: each[name].total)
+        return each[slowest], slowest
+
+
+def forecast(pilot: Sequence[PilotShard], *, total_planned: float, num_shards: int) -> Forecast:
+    """Estimate a whole labelling from its pilot.
+
+    Args:
+        pilot: one shard or more.
+        total_planned: planned frames of all shards.
+        num_shards: of all.
+    """
+    # parts of long videos have no labels yet; the other shards speak for them
+    judged = [shard for shard in pilot if shard.num_accepted is not None]
+
+    def total(shards: Sequence[PilotShard], values: Sequence[float]) -> Estimate:
+        if not shards:
+            return Estimate(0.0, 0.0, math.inf)
+        planned = [shard.planned for shard in shards]
+        return estimate_total(planned, values, total_planned=total_planned, num_shards=num_shards)
+
+    def of_stage(stage: str) -> Sequence[PilotShard]:
+        return judged if stage == JUDGE else pilot
+
+    names = {(stage, name) for shard in pilot for stage, seconds in shard.costs_s.items() for name in seconds}
+    costs: dict[str, dict[str, Estimate]] = {}
+    for stage, name in sorted(names, key=lambda it: (STAGES.index(it[0]), it[1])):
+        shards = of_stage(stage)
+        values = [shard.costs_s.get(stage, {}).get(name, 0.0) for shard in shards]
+        costs.setdefault(stage, {})[name] = total(shards, values)
+    busy = {}
+    for stage in (PREDICT, MEASURE, JUDGE):
+        shards = of_stage(stage)
+        busy[stage] = total(shards, [sum(shard.costs_s.get(stage, {}).values()) for shard in shards])
+    return Forecast(
+        num_pilot=len(pilot),
+        num_shards=num_shards,
+        planned_share=sum(shard.planned for shard in pilot) / total_planned,
+        costs_s=costs,
+        stage_s=busy,
+        num_hands=total(pilot, [float(shard.num_hands) for shard in pilot]),
+        num_accepted=total(judged, [float(shard.num_accepted or 0) for shard in judged]),
+    )

@@ -5,7 +5,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from hoiray.stages.estimate import MIN_PILOT_SHARDS, estimate_total, pilot_of
+from hoiray.stages.estimate import MIN_PILOT_SHARDS, PilotShard, estimate_total, forecast, pilot_of
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -98,3 +98,35 @@ def test_an_expensive_shard_widens_the_interval_upwards_more_than_downwards() ->
     measured = [1.0] * 9 + [10.0]
     found = estimate_total([1.0] * 10, measured, total_planned=1000.0, num_shards=1000)
     assert found.high - found.total > 2.0 * (found.total - found.low) > 0.0
+
+
+def shard(planned: float, *, predict_s: float, judge_s: float, accepted: int | None) -> PilotShard:
+    costs = {"decode": {"cpu": 9.0}, "predict": {"model_cpu": predict_s, "wait": 1.0}, "measure": {"filter": 0.5}}
+    return PilotShard(planned, costs if accepted is None else costs | {"judge": {"filter": judge_s}}, 10, accepted)
+
+
+def test_a_forecast_waits_for_the_slowest_stage_with_the_workers_it_has() -> None:
+    pilot = [shard(100.0, predict_s=3.0, judge_s=1.0, accepted=5)] * 2
+    found = forecast(pilot, total_planned=1000.0, num_shards=10)
+    assert found.costs_s["predict"]["model_cpu"].total == pytest.approx(30.0)
+    assert {name: it.total for name, it in found.stage_s.items()} == pytest.approx(
+        {"predict": 40.0, "measure": 5.0, "judge": 10.0}
+    )
+    time_s, slowest = found.time_s({"predict": 8, "measure": 1, "judge": 1})
+    assert (time_s.total, slowest) == (pytest.approx(10.0), "judge")
+    # no more workers are of use than there are shards
+    assert found.time_s({"predict": 99, "measure": 9, "judge": 99})[0].total == pytest.approx(4.0)
+    assert found.time_s(None)[0].total == pytest.approx(55.0)
+    assert found.num_accepted.total == pytest.approx(50.0)
+
+
+def test_parts_of_long_videos_tell_of_predicting_and_not_of_labels() -> None:
+    part = shard(300.0, predict_s=9.0, judge_s=0.0, accepted=None)
+    found = forecast(
+        [part, *[shard(100.0, predict_s=3.0, judge_s=1.0, accepted=5)] * 2], total_planned=1000.0, num_shards=10
+    )
+    assert found.num_accepted.total == pytest.approx(50.0)
+    assert found.stage_s["judge"].total == pytest.approx(10.0)
+    assert found.costs_s["predict"]["model_cpu"].total == pytest.approx(30.0)
+    nothing = forecast([part], total_planned=1000.0, num_shards=10)
+    assert nothing.num_accepted.high == math.inf
