@@ -23,11 +23,12 @@ from hoiray.schema.tables import LABELS, TRUTH_HANDS
 
 
 def planted(
-    seed: int, num_videos: int, *, video_scatter: float = 0.3, median_m: float = 0.004
+    seed: int, num_videos: int, *, video_scatter: float = 0.3, median_m: float = 0.004, joint_scatter: float = 0.0
 ) -> tuple[pa.Table, TrueHands]:
     """Predictions, and true hands about them: log errors follow the spread, with a part of each video's own.
 
     `min_bone_length_ratio` is turned round: it is small where labels are right. `max_joint_angle_rad` tells nothing.
+    With `joint_scatter` joints are wrong by different amounts, which the spread of each follows.
     """
     table = predictions(seed, num_videos)
     rng = np.random.default_rng(seed)
@@ -44,12 +45,22 @@ def planted(
     for name, values in columns.items():
         missing = np.isnan(unpack_column(table, LABELS[name]))
         table = replaced(table, name, pack_column(LABELS[name], np.where(missing, np.nan, values).astype(np.float32)))
-    return table, _truth(table, error_m, rng)
+    if not joint_scatter:
+        return table, _truth(table, error_m, rng)
+    joint_rng = np.random.default_rng((seed, 21))
+    factor = np.exp(joint_scatter * joint_rng.normal(size=(count, 21)))
+    spread_m = error_m[:, None] * factor * np.exp(0.2 * joint_rng.normal(size=(count, 21)))
+    column = LABELS["spread_joints_3d_m"]
+    is_null = np.isnan(unpack_column(table, column)).any(axis=1)
+    table = replaced(table, column.name, pack_column(column, spread_m.astype(np.float32), is_null))
+    return table, _truth(table, error_m, rng, factor)
 
 
-def _truth(table: pa.Table, error_m: np.ndarray, rng: np.random.Generator) -> TrueHands:
+def _truth(
+    table: pa.Table, error_m: np.ndarray, rng: np.random.Generator, factor: np.ndarray | float = 1.0
+) -> TrueHands:
     joints = np.nan_to_num(unpack_column(table, LABELS["joints_3d"]).astype(np.float64))
-    noise = rng.normal(size=joints.shape)
+    noise = rng.normal(size=joints.shape) * np.asarray(factor)[..., None]
     noise *= error_m[:, None, None] / np.linalg.norm(noise, axis=-1).mean(axis=1)[:, None, None]
     names = [PurePosixPath(name).stem for name in table["video_id"].to_pylist()]
     rows: dict[tuple[str, int], list[int]] = {}

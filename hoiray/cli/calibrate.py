@@ -24,6 +24,8 @@ from hoiray.trust.outcome import outcome_tables, promise_in_words
 
 _LENGTHS_MM: Final = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
 _BOX_SIDES: Final = "joints_2d_box"
+_OF_JOINTS: Final = "pa_mpjpe_mm"
+"""What joints are limited by: their distances after the alignment of this metric."""
 
 UNITS: Final = ("video", "subject")
 
@@ -42,6 +44,8 @@ class CalibrationRequest:
         out: the limits file to write, local or on S3.
         report: folder for tables; None for none.
         predict_id: which predictions of a run.
+        max_joint_error: a joint is near the truth up to it, such as ``10mm``; None: as `max_error`, where that is a
+            length; joints get no confidence where it is not.
     """
 
     labels: tuple[str, ...]
@@ -54,6 +58,7 @@ class CalibrationRequest:
     out: str
     report: Path | None
     predict_id: str | None
+    max_joint_error: str | None = None
 
 
 def calibrate(request: CalibrationRequest) -> None:
@@ -67,7 +72,7 @@ def calibrate(request: CalibrationRequest) -> None:
     wish = wish_of(request)
     tried = attempt(calibration_rows(TruthRequest(request.labels, request.truth, wish.metric, wish.unit,
                                                   request.predict_id)), wish)  # fmt: skip
-    tables = outcome_tables(tried)
+    tables = outcome_tables(tried, wish)
     show(tables)
     if request.report is not None:
         write_tables(
@@ -99,7 +104,11 @@ def wish_of(request: CalibrationRequest) -> Wish:
             fix = "Promise a share, such as --precision 0.9 --delta 0.05."
             raise ConfigError(describe(what=name, expected="between 0 and 1", found=f"{value:g}", fix=fix))
     promise = Promise(round(1.0 - request.precision, 12), request.delta)
-    return Wish(request.metric, error_limit(request.max_error, request.metric), promise, cast("Unit", request.unit))
+    limit = error_limit(request.max_error, request.metric)
+    of_joints = limit if request.metric != _BOX_SIDES else None
+    if request.max_joint_error is not None:
+        of_joints = error_limit(request.max_joint_error, _OF_JOINTS)
+    return Wish(request.metric, limit, promise, cast("Unit", request.unit), of_joints)
 
 
 def error_limit(text: str, metric: str) -> float:

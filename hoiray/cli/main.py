@@ -539,6 +539,9 @@ def calibrate_command(
     metric: Annotated[str, typer.Option(help="pa_mpjpe_mm, mpjpe_mm or joints_2d_box.")] = "pa_mpjpe_mm",
     report: Annotated[Path | None, typer.Option(help="Folder for the tables; default: they are only shown.")] = None,
     predict_id: Annotated[str | None, typer.Option(help="Which predictions of a run; default: the only ones.")] = None,
+    max_joint_error: Annotated[
+        str | None, typer.Option(help="A joint is near the truth up to this, such as 10mm; default: as --max-error.")
+    ] = None,
 ) -> None:
     """Fit confidence to labels with truth, and prove a limit on it: so many of the accepted are good, so surely."""
     from hoiray.cli.calibrate import CalibrationRequest, calibrate
@@ -555,6 +558,7 @@ def calibrate_command(
             out=out,
             report=report,
             predict_id=predict_id,
+            max_joint_error=max_joint_error,
         )
     )
 

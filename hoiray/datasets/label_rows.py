@@ -16,6 +16,7 @@ from hoiray.errors import ConfigError, ContractError, describe
 from hoiray.io.parquet import digest, open_parquet, read_parquet
 from hoiray.io.store import open_uri
 from hoiray.schema.columns import schema_of, unpack_column
+from hoiray.schema.conform import completed
 from hoiray.schema.tables import LABELS
 
 RowPool: TypeAlias = Literal["accepted", "all"]
@@ -90,13 +91,13 @@ def read_label_file(run: LabelRun, file: LabelFile) -> pa.Table:
     name = run.store.url(file.key)
     table = read_parquet(run.store.read(file.key, sha256=file.sha256), name=name)
     found = schema_of(table)
-    if found != (LABELS.name, str(LABELS.version)):
+    if found not in {(LABELS.name, str(version)) for version in LABELS.readable_versions}:
         expected = f"table {LABELS.name} of version {LABELS.version}"
         fix = "Label the videos again with this version of hoiray, or use the version that labelled them."
         raise ContractError(
             describe(what=name, expected=expected, found=f"table {found[0]!r} of version {found[1]!r}", fix=fix)
         )
-    return table
+    return completed(table, LABELS)
 
 
 def _read_file(run: LabelRun, file: LabelFile, pool: RowPool) -> pa.Table:

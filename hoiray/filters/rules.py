@@ -118,6 +118,9 @@ class ScoresLabels(Protocol):
     def confidence_of(self, labels: pa.Table) -> npt.NDArray[np.float32]:
         """(N,) confidence of rows of schema ``labels``; NaN where it is not known."""
 
+    def confidence_by_joint_of(self, labels: pa.Table) -> npt.NDArray[np.float32] | None:
+        """(N, 21) of their joints, rows of NaN where it is not known; None where none was calibrated."""
+
 
 @dataclass(frozen=True)
 class Rules:

@@ -55,6 +55,13 @@ class ConfidenceModel(_Part):
         return self
 
 
+class JointConfidence(_Part):
+    """Probability that a joint of a label is near the truth."""
+
+    max_error_mm: float = Field(gt=0.0, description="Near: so far away at most, after the hand's alignment, mm.")
+    model: ConfidenceModel = Field(description="Of all joints; asked once for each.")
+
+
 class FeatureRange(_Part):
     """How a feature was spread in the calibration set."""
 
@@ -111,6 +118,7 @@ class Calibration(_Part):
     data: CalibrationData
     confidence: ConfidenceModel
     ranges: tuple[FeatureRange, ...]
+    joints: JointConfidence | None = Field(default=None, description="Of single joints; null: none was calibrated.")
 
     def to_json(self) -> str:
         """Return the file's content: the same calibration gives the same text."""

@@ -108,6 +108,9 @@ class TableSchema:
     """One table: its columns in order, and what makes a row unique.
 
     ``version`` grows whenever a column is added, removed or changes its meaning.
+
+    Attributes:
+        reads: older versions that lack only columns which may be null: their tables are read as if those were.
     """
 
     name: str
@@ -117,6 +120,7 @@ class TableSchema:
     columns: tuple[Column, ...]
     rules: tuple[Callable[[pa.Table], str], ...] = field(default=(), compare=False)
     """Rules between columns: each returns what is wrong, or the empty text."""
+    reads: tuple[int, ...] = field(default=(), compare=False)
 
     def __getitem__(self, name: str) -> Column:
         return {column.name: column for column in self.columns}[name]
@@ -130,6 +134,11 @@ class TableSchema:
     def measurements(self) -> list[str]:
         """Names of the columns that may be NaN with a reason."""
         return [column.name for column in self.columns if column.is_measurement]
+
+    @property
+    def readable_versions(self) -> tuple[int, ...]:
+        """The version, and older ones that can be read."""
+        return (self.version, *self.reads)
 
     def to_arrow(self) -> pa.Schema:
         """Return the Arrow schema, with the table's name and version as metadata."""

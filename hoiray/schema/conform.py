@@ -5,12 +5,26 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from hoiray.errors import ContractError, describe
-from hoiray.schema.columns import Column, TableSchema
+from hoiray.schema.columns import Column, TableSchema, schema_of
 
 
 def empty_table(schema: TableSchema) -> pa.Table:
     """Return a table of the schema without rows."""
     return schema.to_arrow().empty_table()
+
+
+def completed(table: pa.Table, schema: TableSchema) -> pa.Table:
+    """Return a table of an older version that can be read as one of the present version: new columns are null.
+
+    A table of the present version, or of one that cannot be read, is returned as it is: ``conform`` says what is wrong.
+    """
+    version = schema_of(table)[1]
+    if version not in {str(number) for number in schema.reads}:
+        return table
+    for column in schema.columns:
+        if column.name not in table.column_names and column.nullable:
+            table = table.append_column(column.name, pa.nulls(table.num_rows, column.arrow_type))
+    return table
 
 
 def conform(table: pa.Table, schema: TableSchema) -> pa.Table:

@@ -251,6 +251,15 @@ _VERDICT: Final = (
         "1",
         nullable=True,
     ),
+    Column(
+        "confidence_by_joint",
+        "float32",
+        "Calibrated probability, for each joint, that it is no further from the truth than the limits file says, after"
+        " the hand's alignment to it; null where none was calibrated. Of the predictor's own: joint_confidence.",
+        "1",
+        (21,),
+        nullable=True,
+    ),
 )
 
 PREDICTION_COLUMNS: Final = (*_IDENTITY, *_IMAGE, *_HAND, *_OBJECT, *_SPREAD, *_SPATIAL, _UNMEASURED)

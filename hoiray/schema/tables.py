@@ -108,11 +108,13 @@ PREDICTIONS: Final = TableSchema(
 )
 LABELS: Final = TableSchema(
     "labels",
-    2,
+    3,
     "Every hand in every frame, accepted or refused, with all that is needed to judge it again, audit it or train.",
     ("video_id", "frame_index", "hand_index"),
     LABEL_COLUMNS,
     (lambda table: nan_has_a_reason(table, MEASUREMENT_NAMES), accepted_has_no_reason),
+    # 2 had no confidence_by_joint
+    reads=(2,),
 )
 DEAD_LETTERS: Final = TableSchema(
     "dead_letters",

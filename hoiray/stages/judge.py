@@ -75,7 +75,10 @@ def judge(table: pa.Table, rules: Rules, judge_id: str) -> pa.Table:
     measured = _Measured(values, codes, set_size)
     labels = _pack(groups, tracks, measured, reasons, judge_id)
     scores = rules.confidence
-    return labels if scores is None else with_confidence(labels, scores.confidence_of(labels), scores.min_confidence)
+    if scores is None:
+        return labels
+    by_joint = scores.confidence_by_joint_of(labels)
+    return with_confidence(labels, scores.confidence_of(labels), scores.min_confidence, by_joint)
 
 
 def judge_video_group(table: pa.Table, rules: Rules, judge_id: str) -> pa.Table:
@@ -91,7 +94,12 @@ def judge_video_group(table: pa.Table, rules: Rules, judge_id: str) -> pa.Table:
     return judge(table, rules, judge_id)
 
 
-def with_confidence(labels: pa.Table, confidence: npt.NDArray[np.floating], min_confidence: float | None) -> pa.Table:
+def with_confidence(
+    labels: pa.Table,
+    confidence: npt.NDArray[np.floating],
+    min_confidence: float | None,
+    by_joint: Float32 | None = None,
+) -> pa.Table:
     """Write calibrated confidence into labels that have none yet, and judge it where there is a limit.
 
     Args:
@@ -99,6 +107,7 @@ def with_confidence(labels: pa.Table, confidence: npt.NDArray[np.floating], min_
         confidence: (N,) in the order of the rows; NaN where it is not known.
         min_confidence: rows below it are refused with the reason ``confidence``, unknown ones as ``not_measured``;
             None: confidence is written and not judged.
+        by_joint: (N, 21) of the joints, rows of NaN where it is not known; None: none was calibrated.
 
     Raises:
         ContractError: another length, or labels that have confidence already.
@@ -112,6 +121,9 @@ def with_confidence(labels: pa.Table, confidence: npt.NDArray[np.floating], min_
         judge_confidence(confidence, min_confidence, reasons)
     stored = confidence.astype(np.float32)
     new = _verdict_columns(reasons) | {"confidence": pack_column(LABELS["confidence"], stored, np.isnan(stored))}
+    if by_joint is not None:
+        column = LABELS["confidence_by_joint"]
+        new[column.name] = pack_column(column, by_joint, np.asarray(np.isnan(by_joint).any(axis=1)))
     columns = {name: new.get(name, labels[name]) for name in labels.column_names}
     return conform(pa.table(columns), LABELS)
 
@@ -207,7 +219,8 @@ def _pack(groups: VideoGroups, tracks: Tracks, measured: _Measured, reasons: Boo
     columns["label_kind"] = table["label_kind"] if is_judged_before else pa.repeat(pa.scalar("pseudo"), num_rows)
     columns["judge_id"] = pa.repeat(pa.scalar(judge_id), num_rows)
     columns |= _verdict_columns(reasons)
-    columns["confidence"] = pa.nulls(num_rows, pa.float32())
+    for name in ("confidence", "confidence_by_joint"):
+        columns[name] = pa.nulls(num_rows, LABELS[name].arrow_type)
     return conform(pa.table({column.name: columns[column.name] for column in LABELS.columns}), LABELS)
 
 

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from hoiray.errors import ContractError, HoirayError, describe
 from hoiray.io.store import Store
-from hoiray.schema.conform import conform
+from hoiray.schema.conform import completed, conform
 from hoiray.schema.marker import CommitMarker
 from hoiray.stages.commit import read_marker, read_rows, schema_of
 from hoiray.stages.markers import in_order, unit_ids
@@ -110,8 +110,9 @@ def _verified(store: Store, plan: Plan, area: Area, unit_id: str, entries: list[
         raise ContractError(f"marker of {unit_id} vanished while it was verified")
     what, schema = store.url(marker.data_key), schema_of(area)
     table = read_rows(store, marker)
-    _require(what, "schema version", marker.schema_version, schema.version)
-    conform(table, schema)
+    if marker.schema_version not in schema.reads:
+        _require(what, "schema version", marker.schema_version, schema.version)
+    conform(completed(table, schema), schema)
     _require(what, "rows", table.num_rows, marker.num_rows)
     if marker.num_accepted is not None:
         _require(what, "accepted rows", int(pc.sum(table["accepted"]).as_py() or 0), marker.num_accepted)

@@ -19,10 +19,11 @@ from hoiray.schema.calibration import (
     CalibrationData,
     CalibrationPromise,
     CalibrationProof,
+    JointConfidence,
 )
 from hoiray.trust.confidence import Confidence
 from hoiray.trust.features import features_of, is_answered
-from hoiray.trust.fit import Fitted, fit_confidence
+from hoiray.trust.fit import Fitted, fit_confidence, fit_joint_confidence
 from hoiray.trust.guarantee import (
     Promise,
     Proof,
@@ -34,6 +35,7 @@ from hoiray.trust.guarantee import (
     prove,
     units_needed,
 )
+from hoiray.trust.joint_features import joint_features_of
 from hoiray.trust.shift import ranges_of
 
 Floats = npt.NDArray[np.float64]
@@ -54,6 +56,7 @@ class CalibrationRows:
         features: (N, F) see :mod:`hoiray.trust.features`.
         is_eligible: (N,) there is a prediction, and nothing but confidence can refuse it.
         errors: (N,) of the metric; NaN where there is no prediction or no true hand: such a label is bad.
+        joint_features: (N, 21, J) see :mod:`hoiray.trust.joint_features`.
         joint_errors_mm: (N, 21) after alignment, as `errors`.
         units: (N,) names of videos or subjects.
         labels, truth: places they come from.
@@ -63,6 +66,7 @@ class CalibrationRows:
     features: Floats
     is_eligible: Bools
     errors: Floats
+    joint_features: Floats
     joint_errors_mm: Floats
     units: list[str]
     labels: tuple[str, ...]
@@ -87,6 +91,7 @@ class CalibrationRows:
             features=features_of(labels),
             is_eligible=is_answered(labels) & labels["accepted"].to_numpy(),
             errors=compared.errors[metric],
+            joint_features=joint_features_of(labels),
             joint_errors_mm=compared.joint_errors_mm,
             units=list(compared.videos if unit == "video" else compared.subjects),
             labels=(labels_uri,),
@@ -110,6 +115,7 @@ class CalibrationRows:
             features=np.concatenate([part.features for part in parts]),
             is_eligible=np.concatenate([part.is_eligible for part in parts]),
             errors=np.concatenate([part.errors for part in parts]),
+            joint_features=np.concatenate([part.joint_features for part in parts]),
             joint_errors_mm=np.concatenate([part.joint_errors_mm for part in parts]),
             units=[f"{start}{name}" for start, part in zip(prefix, parts, strict=True) for name in part.units],
             labels=tuple(name for part in parts for name in part.labels),
@@ -121,18 +127,22 @@ class CalibrationRows:
         """(N,) error at most the limit."""
         return np.asarray(np.nan_to_num(self.errors, nan=np.inf) <= max_error)
 
+    def is_joint_near(self, max_error_mm: float) -> Bools:
+        """(N, 21) joint no further from the truth than the limit."""
+        return np.asarray(np.nan_to_num(self.joint_errors_mm, nan=np.inf) <= max_error_mm)
+
     def of_rows(self, keeps: Bools) -> "CalibrationRows":
         """Return some of the rows."""
         units = [name for name, is_kept in zip(self.units, keeps, strict=True) if is_kept]
         return CalibrationRows(
-            self.features[keeps], self.is_eligible[keeps], self.errors[keeps], self.joint_errors_mm[keeps], units,
-            self.labels, self.truth, self.predict_id,
+            self.features[keeps], self.is_eligible[keeps], self.errors[keeps], self.joint_features[keeps],
+            self.joint_errors_mm[keeps], units, self.labels, self.truth, self.predict_id,
         )  # fmt: skip
 
     def digest(self) -> str:
         """Digest of all numbers and units."""
         sums = hashlib.sha256("\n".join(self.units).encode())
-        for array in (self.features, self.is_eligible, self.errors, self.joint_errors_mm):
+        for array in (self.features, self.is_eligible, self.errors, self.joint_features, self.joint_errors_mm):
             # one NaN for all
             sums.update(np.where(np.isnan(array), np.nan, array).tobytes())
         return sums.hexdigest()
@@ -147,12 +157,14 @@ class Wish:
         max_error: a label is good up to it.
         promise: how often, how surely.
         unit: what counts as an independent sample.
+        max_joint_error_mm: a joint is near the truth up to it; None: joints get no confidence.
     """
 
     metric: str
     max_error: float
     promise: Promise
     unit: Unit
+    max_joint_error_mm: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,6 +180,7 @@ class Attempt:
         counts: of the proving units.
         plan: what was fixed before.
         proof: what came of it.
+        joints: confidence of joints, fitted on the same units; None where it was not wished for.
     """
 
     rows: CalibrationRows
@@ -178,6 +191,7 @@ class Attempt:
     counts: UnitCounts
     plan: TestPlan
     proof: Proof
+    joints: Fitted | None = None
 
     def further_units(self) -> int | None:
         """Estimate how many further units the promise takes; None where it cannot be told that any number will do."""
@@ -236,7 +250,13 @@ def attempt(rows: CalibrationRows, wish: Wish) -> Attempt:
         for part in (~is_proving, is_proving)
     )
     plan = plan_tests(learning, limits, wish.promise)
-    return Attempt(rows, is_proving, fitted, confidence, is_good, counts, plan, prove(counts, plan))
+    joints = None if wish.max_joint_error_mm is None else _fit_joints(rows, fits, wish.max_joint_error_mm)
+    return Attempt(rows, is_proving, fitted, confidence, is_good, counts, plan, prove(counts, plan), joints)
+
+
+def _fit_joints(rows: CalibrationRows, fits: Bools, max_error_mm: float) -> Fitted:
+    unit = numbered([rows.units[index] for index in np.flatnonzero(fits)])[1]
+    return fit_joint_confidence(rows.joint_features[fits], rows.is_joint_near(max_error_mm)[fits], unit)
 
 
 def calibration_of(tried: Attempt, wish: Wish) -> Calibration:
@@ -282,7 +302,14 @@ def calibration_of(tried: Attempt, wish: Wish) -> Calibration:
         ),
         confidence=tried.fitted.model,
         ranges=ranges_of(rows.features, unit),
+        joints=_joints_of(tried, wish),
     )
+
+
+def _joints_of(tried: Attempt, wish: Wish) -> JointConfidence | None:
+    if tried.joints is None or wish.max_joint_error_mm is None:
+        return None
+    return JointConfidence(max_error_mm=wish.max_joint_error_mm, model=tried.joints.model)
 
 
 def require_units(names: Sequence[str], proves: Bools, wish: Wish) -> None:

@@ -16,6 +16,7 @@ from hoiray.errors import ConfigError, describe
 from hoiray.filters.compiled import compiled, kernel_inputs
 from hoiray.schema.calibration import Calibration, ConfidenceModel
 from hoiray.trust.features import FEATURE_NAMES, features_of, is_answered
+from hoiray.trust.joint_features import JOINT_FEATURE_NAMES, joint_features_of
 
 Floats = npt.NDArray[np.float64]
 
@@ -89,10 +90,12 @@ class ConfidenceRule:
     Attributes:
         model: of confidence.
         min_confidence: labels below it are refused.
+        joints: model of the confidence of single joints; None where none was calibrated.
     """
 
     model: ConfidenceModel
     min_confidence: float
+    joints: ConfidenceModel | None = None
 
     @classmethod
     def of_calibration(cls, calibration: Calibration, source: str) -> "ConfidenceRule":
@@ -101,15 +104,32 @@ class ConfidenceRule:
         Raises:
             ConfigError: it asks for features that this version does not know.
         """
-        if calibration.confidence.features != FEATURE_NAMES:
-            unknown = sorted(set(calibration.confidence.features) ^ set(FEATURE_NAMES)) or ["in another order"]
-            fix = "Calibrate anew with this version: hoiray calibrate."
-            expected = f"the {len(FEATURE_NAMES)} features of hoiray's own"
-            found = f"{len(calibration.confidence.features)}; differing: {', '.join(unknown)}"
-            raise ConfigError(describe(what=f"limits file {source}", expected=expected, found=found, fix=fix))
-        return cls(calibration.confidence, calibration.min_confidence)
+        _require_features(calibration.confidence, FEATURE_NAMES, f"limits file {source}")
+        joints = None if calibration.joints is None else calibration.joints.model
+        if joints is not None:
+            _require_features(joints, JOINT_FEATURE_NAMES, f"limits file {source}, joints")
+        return cls(calibration.confidence, calibration.min_confidence, joints)
 
     def confidence_of(self, labels: pa.Table) -> npt.NDArray[np.float32]:
         """(N,) confidence of rows judged without limits; NaN where there is no prediction."""
         probability = Confidence(self.model).probability(features_of(labels))
         return np.where(is_answered(labels), probability, np.nan).astype(np.float32)
+
+    def confidence_by_joint_of(self, labels: pa.Table) -> npt.NDArray[np.float32] | None:
+        """(N, 21) confidence of joints, NaN where there is no prediction; None where none was calibrated."""
+        if self.joints is None:
+            return None
+        features = joint_features_of(labels)
+        probability = Confidence(self.joints).probability(features.reshape(-1, features.shape[-1]))
+        by_joint = probability.reshape(features.shape[:2])
+        return np.where(is_answered(labels)[:, None], by_joint, np.nan).astype(np.float32)
+
+
+def _require_features(model: ConfidenceModel, names: tuple[str, ...], what: str) -> None:
+    if model.features == names:
+        return
+    unknown = sorted(set(model.features) ^ set(names)) or ["in another order"]
+    fix = "Calibrate anew with this version: hoiray calibrate."
+    expected = f"the {len(names)} features of hoiray's own"
+    found = f"{len(model.features)}; differing: {', '.join(unknown)}"
+    raise ConfigError(describe(what=what, expected=expected, found=found, fix=fix))

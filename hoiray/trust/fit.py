@@ -23,6 +23,7 @@ from scipy.special import expit, log_expit, logit
 from hoiray.schema.calibration import ConfidenceModel, TreeTable
 from hoiray.trust.confidence import Confidence
 from hoiray.trust.features import FEATURE_NAMES, MONOTONE
+from hoiray.trust.joint_features import JOINT_FEATURE_NAMES, JOINT_MONOTONE
 
 if TYPE_CHECKING:
     from sklearn.ensemble import HistGradientBoostingClassifier
@@ -44,14 +45,42 @@ LEAST_SLOPE: Final = 0.05
 
 SEED: Final = 0
 
-SUBSETS: Final[Mapping[str, Bools]] = MappingProxyType(
-    {
-        "spread": np.array([name == "spread_3d_m" for name in FEATURE_NAMES]),
-        "one-sided": np.array([direction != 0 for direction in MONOTONE]),
-        "all": np.ones(len(FEATURE_NAMES), dtype=np.bool_),
-    }
-)
-"""What trees may ask for, from the least: the members' spread, whatever speaks to one side only, everything."""
+
+@dataclass(frozen=True, eq=False)
+class Learner:
+    """What is learned from.
+
+    Attributes:
+        names: of F features.
+        monotone: what more of each can say: 1 for, -1 against, 0 either.
+        subsets: (F,) what trees may ask for, from the least, by name.
+        num_trees: numbers of trees that are tried, growing.
+    """
+
+    names: tuple[str, ...]
+    monotone: tuple[int, ...]
+    subsets: Mapping[str, Bools]
+    num_trees: tuple[int, ...]
+
+    @classmethod
+    def of(
+        cls, names: tuple[str, ...], monotone: tuple[int, ...], spread: str, num_trees: tuple[int, ...]
+    ) -> "Learner":
+        """Try the members' spread, then whatever speaks to one side only, then everything."""
+        subsets: dict[str, Bools] = {
+            "spread": np.array([name == spread for name in names]),
+            "one-sided": np.array([direction != 0 for direction in monotone]),
+            "all": np.ones(len(names), dtype=np.bool_),
+        }
+        return cls(names, monotone, MappingProxyType(subsets), num_trees)
+
+
+LABEL_LEARNER: Final = Learner.of(FEATURE_NAMES, MONOTONE, "spread_3d_m", NUM_TREES)
+JOINT_LEARNER: Final = Learner.of(JOINT_FEATURE_NAMES, JOINT_MONOTONE, "joint_spread_3d_m", (10, 20, 40))
+"""Fewer trees: they are walked 21 times a label."""
+
+MAX_JOINT_ROWS: Final = 60_000
+"""Joints that are fitted to, drawn by lot: those of a label are near copies in all but a few features."""
 
 _LARGEST: Final = float(np.finfo(np.float64).max)
 """In place of infinity, which JSON has not: every known value goes left of it."""
@@ -65,7 +94,7 @@ class Fitted:
         model: on all of them.
         unseen: (N,) calibrated probability of each row by trees that have not seen its unit.
         num_trees: that were chosen.
-        subset: of :data:`SUBSETS` that they ask for.
+        subset: of those of the learner, that they ask for.
     """
 
     model: ConfidenceModel
@@ -74,25 +103,45 @@ class Fitted:
     subset: str
 
 
-def fit_confidence(features: Floats, is_good: Bools, unit: Integers) -> Fitted:
-    """Fit the probability that a label is good.
+def fit_confidence(features: Floats, is_good: Bools, unit: Integers, learner: Learner = LABEL_LEARNER) -> Fitted:
+    """Fit the probability that a label, or a joint, is good.
 
     Args:
-        features: (N, F) of :data:`FEATURE_NAMES`, NaN where not known; N >= 1.
+        features: (N, F) of the learner's features, NaN where not known; N >= 1.
         is_good: (N,).
         unit: (N,) number of each row's unit; a fold holds whole units.
+        learner: what is learned from.
     """
     fold_of_unit = np.random.default_rng(SEED).permutation(int(unit.max()) + 1) % NUM_FOLDS
     fold = fold_of_unit[unit]
-    candidates = [(subset, count) for subset in SUBSETS for count in NUM_TREES]
-    unseen = [_unseen_log_odds(np.where(kept, features, 0.0), is_good, fold) for kept in SUBSETS.values()]
+    candidates = [(subset, count) for subset in learner.subsets for count in learner.num_trees]
+    kept = learner.subsets.values()
+    unseen = [_unseen_log_odds(np.where(asked, features, 0.0), is_good, fold, learner) for asked in kept]
     log_odds = np.concatenate(unseen)
     chosen = _choose(np.stack([_unit_losses(one, is_good, unit) for one in log_odds]))
     subset, num_trees = candidates[chosen]
     slope, intercept = fit_curve(log_odds[chosen], is_good)
-    base, trees = _fit_trees(np.where(SUBSETS[subset], features, 0.0), is_good, num_trees)
-    model = ConfidenceModel(features=FEATURE_NAMES, base=base, trees=trees, slope=slope, intercept=intercept)
+    base, trees = _fit_trees(np.where(learner.subsets[subset], features, 0.0), is_good, num_trees, learner)
+    model = ConfidenceModel(features=learner.names, base=base, trees=trees, slope=slope, intercept=intercept)
     return Fitted(model, np.asarray(expit(slope * log_odds[chosen] + intercept)), num_trees, subset)
+
+
+def fit_joint_confidence(features: Floats, is_good: Bools, unit: Integers) -> Fitted:
+    """Fit the probability that a joint is near the truth.
+
+    Args:
+        features: (N, 21, F) of :data:`hoiray.trust.joint_features.JOINT_FEATURE_NAMES`.
+        is_good: (N, 21).
+        unit: (N,) number of each label's unit.
+
+    Returns:
+        The model; `unseen` is of the joints that were drawn by lot.
+    """
+    num_joints = is_good.shape[1]
+    rows = np.sort(np.random.default_rng(SEED).permutation(is_good.size)[:MAX_JOINT_ROWS])
+    _, number = np.unique(unit[rows // num_joints], return_inverse=True)
+    flat = features.reshape(is_good.size, -1)[rows]
+    return fit_confidence(flat, is_good.ravel()[rows], number.astype(np.int64), JOINT_LEARNER)
 
 
 def fit_curve(log_odds: Floats, is_good: Bools) -> tuple[float, float]:
@@ -131,7 +180,7 @@ def trees_of(classifier: "HistGradientBoostingClassifier") -> tuple[TreeTable, .
     return tuple(tables)
 
 
-def make_classifier(num_trees: int) -> "HistGradientBoostingClassifier":
+def make_classifier(num_trees: int, monotone: tuple[int, ...] = MONOTONE) -> "HistGradientBoostingClassifier":
     """Return the unfitted learner."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
@@ -141,22 +190,24 @@ def make_classifier(num_trees: int) -> "HistGradientBoostingClassifier":
         max_leaf_nodes=MAX_LEAVES,
         min_samples_leaf=MIN_LEAF_ROWS,
         l2_regularization=L2_PENALTY,
-        monotonic_cst=list(MONOTONE),
+        monotonic_cst=list(monotone),
         early_stopping=False,
         random_state=SEED,
     )
 
 
-def _fit_trees(features: Floats, is_good: Bools, num_trees: int) -> tuple[float, tuple[TreeTable, ...]]:
+def _fit_trees(
+    features: Floats, is_good: Bools, num_trees: int, learner: Learner
+) -> tuple[float, tuple[TreeTable, ...]]:
     if not num_trees or is_good.all() or not is_good.any():
         return _rate_log_odds(is_good), ()
-    classifier = make_classifier(num_trees).fit(_shown(features), is_good)
+    classifier = make_classifier(num_trees, learner.monotone).fit(_shown(features), is_good)
     return float(classifier._baseline_prediction.item()), trees_of(classifier)
 
 
-def _unseen_log_odds(features: Floats, is_good: Bools, fold: Integers) -> Floats:
+def _unseen_log_odds(features: Floats, is_good: Bools, fold: Integers, learner: Learner) -> Floats:
     """(C, N) log odds of each row with each number of trees above none, from trees that have not seen its fold."""
-    out = np.zeros((len(NUM_TREES), len(is_good)))
+    out = np.zeros((len(learner.num_trees), len(is_good)))
     for number in range(NUM_FOLDS):
         is_held = fold == number
         if not is_held.any():
@@ -165,9 +216,9 @@ def _unseen_log_odds(features: Floats, is_good: Bools, fold: Integers) -> Floats
         if not seen.size or seen.all() or not seen.any():
             out[:, is_held] = _rate_log_odds(seen)
             continue
-        base, trees = _fit_trees(features[~is_held], seen, NUM_TREES[-1])
-        for place, count in enumerate(NUM_TREES):
-            model = ConfidenceModel(features=FEATURE_NAMES, base=base, trees=trees[:count], slope=1.0, intercept=0.0)
+        base, trees = _fit_trees(features[~is_held], seen, learner.num_trees[-1], learner)
+        for place, count in enumerate(learner.num_trees):
+            model = ConfidenceModel(features=learner.names, base=base, trees=trees[:count], slope=1.0, intercept=0.0)
             out[place, is_held] = Confidence(model).log_odds(features[is_held])
     return out
 

@@ -14,7 +14,8 @@ from hoiray.evaluation.bootstrap import GroupBootstrap, Interval
 from hoiray.evaluation.tables import Cell, Column, Table
 from hoiray.metrics.selection import Ranking, oracle_score, random_score
 from hoiray.schema.calibration import Calibration
-from hoiray.trust.calibrate import Attempt
+from hoiray.trust.calibrate import Attempt, Wish
+from hoiray.trust.confidence import Confidence
 from hoiray.trust.features import FEATURE_NAMES
 
 Floats = npt.NDArray[np.float64]
@@ -25,6 +26,10 @@ NUM_RESAMPLED_RANKINGS: Final = 300
 """Resamples of a ranking, each a pass over all rows; its interval's ends move by a few per cent of its width."""
 
 SEED: Final = 0
+
+
+LABELS_WORD: Final = "labels"
+JOINTS_WORD: Final = "joints"
 
 
 def scores_of(features: Floats, confidence: npt.NDArray[np.floating] | None, loss: Floats) -> dict[str, Floats]:
@@ -87,8 +92,8 @@ def _augrc_difference(first: Ranking, second: Ranking, weights: Floats) -> float
     return first.augrc(weights) - second.augrc(weights)
 
 
-def reliability_table(confidence: Floats, is_good: Bools, bootstrap: GroupBootstrap) -> Table:
-    """Hold claimed against observed shares of good labels, bin by bin."""
+def reliability_table(confidence: Floats, is_good: Bools, bootstrap: GroupBootstrap, *, of: str = LABELS_WORD) -> Table:
+    """Hold claimed against observed shares of good labels, or joints, bin by bin."""
     bins = np.digitize(confidence, BIN_EDGES)
     ends = (0.0, *BIN_EDGES, 1.0)
     rows: dict[str, dict[str, Cell]] = {}
@@ -105,12 +110,13 @@ def reliability_table(confidence: Floats, is_good: Bools, bootstrap: GroupBootst
         "claimed": 100.0 * float(confidence.mean()),
         "observed": bootstrap.mean(is_good.astype(np.float64)).scaled(100.0),
     }
-    columns = {"rows": Column("labels"), "claimed": Column("claimed good", "%", 1), "observed": Column("good", "%", 1)}
-    note = "Labels by confidence, on units it was not fitted on. Claimed: the mean of their confidence."
-    return Table("reliability", "Does confidence mean what it says?", note, columns, rows)
+    columns = {"rows": Column(of), "claimed": Column("claimed good", "%", 1), "observed": Column("good", "%", 1)}
+    note = f"{of.capitalize()} by confidence, on units it was not fitted on. Claimed: the mean of their confidence."
+    key = "reliability" if of == LABELS_WORD else f"reliability of {of}"
+    return Table(key, f"Does the confidence of {of} mean what it says?", note, columns, rows)
 
 
-def outcome_tables(tried: Attempt) -> list[Table]:
+def outcome_tables(tried: Attempt, wish: Wish) -> list[Table]:
     """Make the tables of a calibration, whether or not it proved anything."""
     asked = tried.is_proving & tried.rows.is_eligible
     units = [tried.rows.units[row] for row in np.flatnonzero(asked)]
@@ -120,10 +126,22 @@ def outcome_tables(tried: Attempt) -> list[Table]:
     index = tried.proof.limit_index
     coverage = 0.5 if index is None else float((confidence >= tried.plan.limits[index]).mean())
     scores = scores_of(tried.rows.features[asked], confidence, loss)
-    return [
+    tables = [
         reliability_table(confidence, is_good, bootstrap),
         ranking_table(scores, loss, bootstrap, at_coverage=max(coverage, 0.01)),
     ]
+    return tables if wish.max_joint_error_mm is None else [*tables, _joint_table(tried, wish.max_joint_error_mm)]
+
+
+def _joint_table(tried: Attempt, max_error_mm: float) -> Table:
+    """Hold claimed against observed shares of near joints, on the proving units."""
+    assert tried.joints is not None
+    rows, asked = tried.rows, tried.is_proving & tried.rows.is_eligible
+    features, is_near = rows.joint_features[asked], rows.is_joint_near(max_error_mm)[asked]
+    confidence = Confidence(tried.joints.model).probability(features.reshape(is_near.size, -1))
+    units = np.repeat([rows.units[row] for row in np.flatnonzero(asked)], is_near.shape[1])
+    bootstrap = GroupBootstrap(units.tolist(), SEED, NUM_RESAMPLED_RANKINGS)
+    return reliability_table(confidence, is_near.ravel(), bootstrap, of=JOINTS_WORD)
 
 
 def promise_in_words(calibration: Calibration) -> str:

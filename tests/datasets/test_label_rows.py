@@ -63,6 +63,14 @@ def test_another_version_of_the_schema_is_refused_by_name(tmp_path: Path) -> Non
         read_label_rows(run, "all")
 
 
+def test_labels_of_a_version_that_can_be_read_are(tmp_path: Path) -> None:
+    table = rows().drop_columns(["confidence_by_joint"])
+    version = str(LABELS.reads[0]).encode()
+    old = table.replace_schema_metadata({b"hoiray.schema": b"labels", b"hoiray.schema_version": version})
+    run = runs.write_label_run(tmp_path, [old], [])
+    assert read_label_rows(run, "all").num_rows == COUNT
+
+
 def test_rows_that_were_replaced_since_are_refused(tmp_path: Path) -> None:
     run = runs.write_label_run(tmp_path, [rows()], [])
     run.store.write(run.files[0].key, parquet_bytes(rows(refused=[])))

@@ -49,6 +49,9 @@ def test_without_limits_a_few_are_drawn_all_the_same() -> None:
 class Scores:
     min_confidence = 0.8
 
+    def confidence_by_joint_of(self, labels: object) -> None:
+        """Joints are not scored."""
+
     def confidence_of(self, labels: object) -> np.ndarray:
         raise NotImplementedError
 

@@ -8,7 +8,7 @@ from valid_tables import every_table, replaced, table_of
 
 from hoiray.errors import ContractError
 from hoiray.schema.columns import TableSchema, pack_column, unpack_column
-from hoiray.schema.conform import conform, empty_table
+from hoiray.schema.conform import completed, conform, empty_table
 from hoiray.schema.tables import BOXES, LABELS, TRUTH_OBJECTS
 
 
@@ -175,3 +175,13 @@ def test_null_vectors_survive_a_parquet_file(tmp_path: Path) -> None:
     again = unpack_column(conform(pq.read_table(tmp_path / "t.parquet"), LABELS), column)
     np.testing.assert_array_equal(again[~is_null], poses[~is_null])
     assert np.isnan(again[is_null]).all()
+
+
+def test_a_table_of_a_version_that_lacks_new_columns_only_is_read_as_if_they_were_null() -> None:
+    old = table_of(LABELS).drop_columns(["confidence_by_joint"])
+    old = old.replace_schema_metadata({"hoiray.schema": "labels", "hoiray.schema_version": str(LABELS.reads[0])})
+    table = conform(completed(old, LABELS), LABELS)
+    assert table["confidence_by_joint"].null_count == table.num_rows
+    unknown = old.replace_schema_metadata({"hoiray.schema": "labels", "hoiray.schema_version": "1"})
+    with pytest.raises(ContractError, match=r"column 'confidence_by_joint': expected .*, found no such column"):
+        conform(completed(unknown, LABELS), LABELS)

@@ -38,7 +38,7 @@ def test_a_prediction_is_a_label_without_track_and_verdict() -> None:
     later = [column for column in LABEL_COLUMNS if column not in PREDICTION_COLUMNS]
     assert set(PREDICTION_COLUMNS) < set(LABEL_COLUMNS)
     assert names_of(later)[:1] == ["track_index"]
-    assert names_of(later)[-3:] == ["accepted", "reasons", "confidence"]
+    assert names_of(later)[-4:] == ["accepted", "reasons", "confidence", "confidence_by_joint"]
 
 
 def test_a_prediction_holds_the_measurements_of_one_frame_only() -> None:

@@ -4,10 +4,14 @@ import numpy as np
 import pyarrow.compute as pc
 import pytest
 from trust_scenes import planted
+from valid_tables import replaced
 
 from hoiray.errors import InputError
 from hoiray.evaluation.label_truth import compare_labels
 from hoiray.filters.rules import Rules
+from hoiray.schema.calibration import Calibration, parse_calibration
+from hoiray.schema.columns import pack_column, unpack_column
+from hoiray.schema.tables import LABELS
 from hoiray.stages.judge import judge
 from hoiray.trust.calibrate import (
     FITTING_SHARE,
@@ -114,3 +118,57 @@ def test_the_digest_follows_the_numbers(tried: Attempt) -> None:
 def test_units_are_numbered_in_the_order_of_their_names() -> None:
     names, number = numbered(["b", "a", "b"])
     assert (names, number.tolist()) == (["a", "b"], [1, 0, 1])
+
+
+@pytest.fixture(scope="module")
+def joint_wise() -> Calibration:
+    """A calibration of labels whose joints are wrong by different amounts."""
+    table, truth = planted(0, 90, joint_scatter=0.7)
+    labels = judge(table, Rules(()), "j")
+    compared = compare_labels(labels, truth)
+    wish = replace(WISH, max_joint_error_mm=6.0)
+    many = CalibrationRows.of(
+        labels, compared, metric="pa_mpjpe_mm", unit="video", labels_uri="labels", truth_uri="truth"
+    )
+    return calibration_of(attempt(many, wish), wish)
+
+
+def test_confidence_of_joints_means_what_it_says_on_videos_nobody_has_seen(joint_wise: Calibration) -> None:
+    assert joint_wise.joints is not None
+    table, truth = planted(1, 60, joint_scatter=0.7)
+    rule = ConfidenceRule.of_calibration(parse_calibration(joint_wise.to_json(), "file"), "file")
+    labels = judge(table, Rules((), confidence=rule), "j")
+    said = unpack_column(labels, LABELS["confidence_by_joint"])
+    near = np.nan_to_num(compare_labels(labels, truth).joint_errors_mm, nan=np.inf) <= 6.0
+    known = np.isfinite(said)
+    assert (known.all(axis=1) == labels["joints_3d"].is_valid().to_numpy()).all()
+    for low, high in ((0.0, 0.25), (0.25, 0.5), (0.5, 0.75), (0.75, 1.01)):
+        part = known & (said >= low) & (said < high)
+        assert part.sum() > 500
+        assert said[part].mean() == pytest.approx(near[part].mean(), abs=0.06)
+
+
+def test_a_joint_that_views_put_further_apart_is_never_more_confident(joint_wise: Calibration) -> None:
+    labels = judge(planted(2, 3, joint_scatter=0.7)[0], Rules(()), "j")
+    rule = ConfidenceRule.of_calibration(joint_wise, "file")
+    column = LABELS["spread_joints_3d_m"]
+    spread = unpack_column(labels, column)
+    said = []
+    for factor in (0.25, 0.5, 1.0, 2.0, 4.0):
+        changed = replaced(
+            labels, column.name, pack_column(column, spread * np.float32(factor), np.isnan(spread[:, 0]))
+        )
+        by_joint = rule.confidence_by_joint_of(changed)
+        assert by_joint is not None
+        said.append(by_joint[np.isfinite(spread) & np.isfinite(by_joint)])
+    steps = np.diff(said, axis=0)
+    assert (steps <= 0.0).all()
+    assert said[-1].mean() < said[0].mean() - 0.2
+
+
+def test_without_a_limit_on_joints_none_has_a_confidence(tried: Attempt) -> None:
+    found = calibration_of(tried, WISH)
+    assert found.joints is None
+    labels = judge(planted(1, 2)[0], Rules((), confidence=ConfidenceRule.of_calibration(found, "file")), "j")
+    assert labels["confidence_by_joint"].null_count == labels.num_rows
+    assert labels["confidence"].null_count < labels.num_rows
