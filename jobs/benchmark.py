@@ -79,6 +79,21 @@ def labels(
 
 
 @app.command()
+def adaptive(
+    *,
+    whole: Annotated[str, typer.Option(help="Folder of a label run with all views.")],
+    early: Annotated[str, typer.Option(help="Folder of the same run with ensemble.cascade={}.")],
+    truth: Annotated[str, typer.Option(help="Root of the synthetic set whose videos were labelled.")],
+    out: Out = Path("out/benchmark"),
+    right_mm: Annotated[float, typer.Option(help="A label is called right up to this PA-MPJPE.", min=0.0)] = 8.0,
+) -> None:
+    """An ensemble that ends early beside the whole one: views saved, labels kept, precision."""
+    from hoiray.benchmarks.adaptive import run
+
+    typer.echo(run(out, whole_uri=whole, early_uri=early, truth_uri=truth, right_mm=right_mm))
+
+
+@app.command()
 def control(
     *,
     out: Out = Path("out/benchmark"),

@@ -10,6 +10,9 @@ from hoiray.config.frozen import frozen
 NOT_HASHED: Final[dict[str, JsonValue]] = {"hashed": False}
 """Marks a field that labels or places a run without changing its results; fingerprints leave it out."""
 
+HASHED_IF_SET: Final[dict[str, JsonValue]] = {"hashed": "if set"}
+"""Marks a field that came later: null, it changes nothing, so that what was labelled before keeps its ids."""
+
 CROSS_FIELD: Final = "cross_field"
 """Type of the errors that concern two fields; their context names the one that should change."""
 

@@ -16,7 +16,8 @@ def fingerprint(config: Config) -> str:
     floats in their shortest exact form (``repr``; -0.0 as 0.0). Order of keys, comments, anchors, and whether a
     default was written down or not make no difference; nor do Python's version and its hash seed.
 
-    Left out: ``name`` (a label for people), ``output_uri`` (a copied run keeps its ids), and the whole *where* half
+    Left out: fields that came later and are null (``HASHED_IF_SET``),
+    ``name`` (a label for people), ``output_uri`` (a copied run keeps its ids), and the whole *where* half
     (machines, pools, batch sizes and retries must not change a result). The content behind a URI is not read here.
 
     Raises:
@@ -37,7 +38,8 @@ def _hashed_values(config: WhatConfig) -> dict[str, JsonValue]:
 
 def _is_hashed(config: WhatConfig, name: str) -> bool:
     extra = type(config).model_fields[name].json_schema_extra
-    return not (isinstance(extra, dict) and extra.get("hashed") is False)
+    hashed = extra.get("hashed", True) if isinstance(extra, dict) else True
+    return hashed is not False and not (hashed == "if set" and getattr(config, name) is None)
 
 
 def _canonical(value: object) -> JsonValue:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Discriminator, Field, JsonValue, Tag, model_validator
 
 from hoiray.config.base import (
+    HASHED_IF_SET,
     MAX_COUNT,
     NOT_HASHED,
     Count,
@@ -165,6 +166,27 @@ class Augmentation(WhatConfig):
         return cls(**(values | changes))
 
 
+class Cascade(WhatConfig):
+    """Where the ensemble ends early: views are spent on hands for which they may change the verdict. Not in the paper.
+
+    Every hand is predicted once. One that is hopeless gets no more views; the others get `probe_views` in all, and
+    those whose members agree get no more. The rest get all views. What a hand gets depends on the hand alone.
+    """
+
+    max_reprojection_box_sides: Positive = Field(
+        default=1.3,
+        description="A hand whose single view projects worse (Frobenius norm over the joints, in sides of the hand box)"
+        " is refused whatever the other views say; twice the paper's limit.",
+    )
+    probe_views: int = Field(default=2, ge=2, le=63, description="Views after which it is seen whether members agree.")
+    max_spread_2d_box_sides: Positive = Field(
+        default=0.02, description="Members agree up to this mean spread of their 2D joints, in sides of the hand box."
+    )
+    max_spread_rotation_deg: Positive = Field(
+        default=6.0, le=180.0, description="And up to this spread of their rotations, in degrees, where there are some."
+    )
+
+
 class Ensemble(Augmentation):
     """The test-time ensemble: several views of one crop, predicted, undone and averaged (paper, section 5.1).
 
@@ -176,6 +198,18 @@ class Ensemble(Augmentation):
     seed: int = Field(
         default=0, ge=0, lt=2**63, description="Seed of the views, apart from that of calibration and training."
     )
+    cascade: Cascade | None = Field(
+        default=None,
+        description="Ends the ensemble early where more views would change nothing; null: every hand gets all views.",
+        json_schema_extra=HASHED_IF_SET,
+    )
+
+    @model_validator(mode="after")
+    def _the_probe_is_a_part(self) -> Self:
+        if self.cascade is not None and self.cascade.probe_views >= self.num_views:
+            expected = f"fewer than num_views = {self.num_views}"
+            raise cross_field_error("cascade.probe_views", expected, str(self.cascade.probe_views))
+        return self
 
 
 class PaperLimits(WhatConfig):

@@ -113,13 +113,22 @@ def predict_ensemble(
     for first in range(0, len(viewed), step):
         part = viewed.rows(slice(first, first + step))
         answer = predictor.predict(part)
-        if len(answer) != len(part):
-            found = f"{len(answer)} rows"
-            fix = "A predictor answers every row of a request, failed ones with NaN and a reason."
-            what = f"answer of predictor {predictor.name}"
-            raise ContractError(describe(what=what, expected=f"{len(part)} rows", found=found, fix=fix))
+        require_rows(answer, len(part), predictor.name)
         parts.append(answer)
     return fuse(concatenate_predictions(parts), ensemble.num_views, hand=predictor.hand, is_right=request.is_right)
+
+
+def require_rows(answer: HandPredictions, count: int, name: str) -> None:
+    """Refuse an answer of another length than its request.
+
+    Raises:
+        ContractError: names the predictor.
+    """
+    if len(answer) != count:
+        found = f"{len(answer)} rows"
+        fix = "A predictor answers every row of a request, failed ones with NaN and a reason."
+        what = f"answer of predictor {name}"
+        raise ContractError(describe(what=what, expected=f"{count} rows", found=found, fix=fix))
 
 
 def concatenate_predictions(parts: Sequence[HandPredictions]) -> HandPredictions:

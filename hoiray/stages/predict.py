@@ -21,7 +21,8 @@ from hoiray.config.what import Ensemble
 from hoiray.errors import ConfigError, describe
 from hoiray.geometry import boxes
 from hoiray.geometry.cameras import solve_weak_perspective
-from hoiray.predictors.ensemble import Fused, predict_ensemble, side_cost
+from hoiray.predictors.cascade import predict_views
+from hoiray.predictors.ensemble import Fused, side_cost
 from hoiray.predictors.protocol import FloatArray, HandRequest, Predictor
 from hoiray.schema.conform import empty_table
 from hoiray.stages.fused_table import HandFacts, fused_table
@@ -179,7 +180,7 @@ class HandBatches:
 
     def _answer(self, filled: Sequence[_Hand], request: HandRequest, num_hands: int) -> tuple[pa.Table, FloatArray]:
         """Predict a full batch; return rows of schema FUSED of its first hands, and what tells for their sides."""
-        fused = predict_ensemble(self._predictor, request, [hand.key for hand in filled], self._ensemble)
+        fused = predict_views(self._predictor, request, [hand.key for hand in filled], self._ensemble)
         facts = HandFacts(
             _columns_of(filled, request.is_right), request.K, request.image_size_wh, self._shard_id, self._predict_id
         )

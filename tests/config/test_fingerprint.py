@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from hoiray.config.base import Config
 from hoiray.config.fingerprint import fingerprint
 from hoiray.config.load import parse_cluster, parse_run
-from hoiray.config.what import Augmentation, Ensemble, Hand, PaperLimits, RunConfig, Teacher
+from hoiray.config.what import Augmentation, Cascade, Ensemble, Hand, PaperLimits, RunConfig, Teacher
 from hoiray.errors import ContractError
 
 REQUIRED = "output_uri: out\nvideos: {uri: v}\nhand: {flat_hand_mean: true}\nteacher: {predictor: network}\n"
@@ -50,7 +50,7 @@ OTHERS: list[Any] = [
     20_000,
 ]
 """Values to try where the field's type tells none; the first that is valid and different is taken."""
-OTHERS += [5000, 16, 2, 1.25, "nano"]
+OTHERS += [5000, 16, 2, 1.25, "nano", {"probe_views": 3}]
 
 
 def choices(run: Config, path: str) -> list[Any]:
@@ -104,6 +104,12 @@ def test_each_field_but_the_name_and_the_place_decides_the_fingerprint(text: str
     run = parse_run(text)
     changed = another(run, path, dict(leaves(run))[path])
     assert (fingerprint(changed) != fingerprint(run)) == (path not in UNHASHED)
+
+
+def test_a_cascade_changes_the_ensembles_fingerprint_and_none_leaves_it_as_it_was_before_there_were_any() -> None:
+    # of labels that exist: computed when an ensemble had no such field
+    assert fingerprint(Ensemble()) == "e0325e6ebe9c057b5f81a1955e2fe387dd73196183493c84215bf2a12ff86660"
+    assert len({fingerprint(Ensemble(cascade=it)) for it in (None, Cascade(), Cascade(probe_views=3))}) == 3
 
 
 def test_the_choice_of_preset_and_of_box_format_decides_the_fingerprint() -> None:
