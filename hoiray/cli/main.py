@@ -493,6 +493,34 @@ def snapshot_command(
     raise typer.Exit(take_snapshot(run, plan, table, partial=partial))
 
 
+@app.command("export")
+def export_command(
+    run: Annotated[
+        str, typer.Argument(metavar="RUN", help="The run's folder, RUN/labels/ID, or a snapshot; local or s3://.")
+    ],
+    format_name: Annotated[
+        str, typer.Option("--format", metavar="NAME", help="coco, huggingface, webdataset, ho3d or lerobot.")
+    ],
+    out: Annotated[str, typer.Option(help="Where to: an empty folder, or s3://bucket/prefix.")],
+    include: Annotated[
+        Literal["accepted", "refused"], typer.Option(help="refused: refused labels too, marked with their reasons.")
+    ] = "accepted",
+    pixels: Annotated[
+        Literal["frame", "crop", "none"] | None, typer.Option(help="What is shown; default: the format's own.")
+    ] = None,
+    licence: Annotated[str, typer.Option(help="Of the labels, for the card, e.g. CC-BY-4.0.")] = "",
+    assume_focal_px: Annotated[
+        float | None, typer.Option(help="ho3d: place hands whose camera is not known as if this were it.", min=1.0)
+    ] = None,
+    partial: Annotated[bool, typer.Option("--partial", help="Export what there is of a run that goes on.")] = False,
+) -> None:
+    """Write the labels in a format that other tools read; nothing is filled in, refused labels stay out or marked."""
+    from hoiray.cli.export import ExportRequest, export
+
+    request = ExportRequest(run, format_name, out, include, pixels, licence, assume_focal_px, partial)
+    raise typer.Exit(export(request))
+
+
 @app.command("gc")
 def gc_command(
     run: RunFolder,
