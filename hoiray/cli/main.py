@@ -451,11 +451,14 @@ def report_command(
     judge_id: Annotated[str | None, typer.Option(help="Which labels; default: the only ones.")] = None,
     pictures: Annotated[int, typer.Option(help="Labels shown with a large picture.", min=0, max=200)] = 96,
     seed: Annotated[int, typer.Option(help="Of what is shown by lot; same seed, same page.", min=0)] = 0,
+    truth: Annotated[
+        str | None, typer.Option(help="Root of the set with their truth: show whether confidence is right.")
+    ] = None,
 ) -> None:
     """Write a run as one page for people: what was accepted, what was refused and why, with pictures over time."""
     from hoiray.cli.report import write_run_report
 
-    raise typer.Exit(write_run_report(run, plan, out, judge_id=judge_id, num_pictures=pictures, seed=seed))
+    raise typer.Exit(write_run_report(run, plan, out, judge_id=judge_id, num_pictures=pictures, seed=seed, truth=truth))
 
 
 @app.command("view")
@@ -607,6 +610,36 @@ def statistics_command(
     from hoiray.cli.statistics import StatisticsRequest, statistics
 
     statistics(StatisticsRequest(labels, truth, limits, metric, max_error, unit, out, sweeps, predict_id))
+
+
+@app.command("quota")
+def quota_command(
+    run: RunFolder,
+    out: Annotated[str, typer.Option(help="List of labels to write (.parquet), local or s3://.")],
+    max_dropped: Annotated[
+        float, typer.Option(help="Share of the accepted labels that may be dropped.", min=0.0, max=0.99)
+    ] = 0.3,
+    judge_id: Annotated[str | None, typer.Option(help="Which labels; default: the only ones.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the lot between equals.", min=0)] = 0,
+) -> None:
+    """List accepted labels to train on, fewer of the hands there are plenty of: no refused label is ever taken."""
+    from hoiray.cli.quota import write_quota
+
+    raise typer.Exit(write_quota(run, out, judge_id=judge_id, max_dropped=max_dropped, seed=seed))
+
+
+@app.command("canaries")
+def canaries_command(
+    run: RunFolder,
+    clips: Annotated[int, typer.Option(help="Clips that are made wrong in every way, drawn by lot.", min=1)] = 50,
+    seed: Annotated[int, typer.Option(help="Of the lot.", min=0)] = 0,
+    limits: Annotated[str | None, typer.Option(help="As behind hoiray judge; default: the run's own.")] = None,
+    predict_id: Annotated[str | None, typer.Option(help="Which predictions of a run; default: the only ones.")] = None,
+) -> None:
+    """Make some of a run's labels wrong on purpose and tell how many its judge accepts; labels stay as they are."""
+    from hoiray.cli.canaries import plant
+
+    raise typer.Exit(plant(run, limits=limits, predict_id=predict_id, num_clips=clips, seed=seed))
 
 
 @app.command("explain")

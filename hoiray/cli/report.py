@@ -8,7 +8,14 @@ SUFFIX = ".html"
 
 
 def write_run_report(
-    run: str, plan: str | None, out: str, *, judge_id: str | None, num_pictures: int, seed: int
+    run: str,
+    plan: str | None,
+    out: str,
+    *,
+    judge_id: str | None,
+    num_pictures: int,
+    seed: int,
+    truth: str | None = None,
 ) -> int:
     """Write the report of a run and say where it is; return the exit status.
 
@@ -19,6 +26,7 @@ def write_run_report(
         judge_id: which labels; None for the only ones.
         num_pictures: large pictures of labels.
         seed: of everything drawn by lot.
+        truth: root of a set with the truth of these videos; None without.
 
     Raises:
         ConfigError: the file is no page, or there are labels of several judge_ids, and none is named.
@@ -33,7 +41,7 @@ def write_run_report(
     from hoiray.stages.label_report import ReportRequest, make_label_report
 
     folder = open_run(run, plan)
-    page = make_label_report(folder.store, folder.plan, ReportRequest(judge_id, num_pictures, seed))
+    page = make_label_report(folder.store, folder.plan, ReportRequest(judge_id, num_pictures, seed, truth_uri=truth))
     num_bytes = write_report(page, out)
     typer.echo(f"{page.title}: {page.subtitle}")
     typer.echo(f"report: {out} ({num_bytes / 1e6:.1f} MB); open it in a browser")

@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from hoiray.errors import EXIT_UNFINISHED
+from hoiray.stages.canary_file import canary_lines, plain_canaries
 from hoiray.stages.inflight import MAX_SILENCE_S, Note
 from hoiray.stages.status import AreaStatus, RunStatus
 
@@ -51,6 +52,8 @@ def status_lines(status: RunStatus, now_s: float) -> list[str]:
         lines += [
             _note_line(note, now_s) for note in sorted(status.notes, key=lambda it: it.heartbeat_s)[:MAX_SHOWN_NOTES]
         ]
+    for canaries in status.canaries:
+        lines += [f"labels/{canaries.judge_id}", *(f"  {line}" for line in canary_lines(canaries))]
     if status.num_nondeterministic:
         lines.append(f"NONDETERMINISM: {status.num_nondeterministic} shards had a second, different result")
     return lines
@@ -94,4 +97,5 @@ def _plain(status: RunStatus) -> dict[str, Any]:
         "areas": areas,
         "in_flight": [asdict(note) for note in status.notes],
         "num_nondeterministic": status.num_nondeterministic,
+        "canaries": [plain_canaries(canaries) for canaries in status.canaries],
     }

@@ -30,13 +30,16 @@ from hoiray.report.run_facts import GivenUp, RunFacts
 from hoiray.report.sections import Section
 from hoiray.report.stills import read_stills
 from hoiray.report.timelines import lay_out_timelines
+from hoiray.schema.conform import completed
 from hoiray.schema.marker import CommitMarker
 from hoiray.schema.tables import LABELS
+from hoiray.stages.canary_file import read_canaries
 from hoiray.stages.dead import list_dead
 from hoiray.stages.plan import Plan
 from hoiray.stages.report_origins import origins_of, read_run
 from hoiray.stages.report_rows import Counted, count_run, draw_units, find_judge_id, label_rows_of, read_tables
 from hoiray.stages.report_tables import gauges_section
+from hoiray.stages.report_trust import calibration_of, canary_section, promise_section, reliability_section
 from hoiray.stages.run_layout import labels_area
 from hoiray.stages.teacher import hand_file
 from hoiray.trust.gauges import parts_of
@@ -61,6 +64,7 @@ class ReportRequest:
         seed: of every lot.
         max_rows: rows that are read.
         extra: sections to add.
+        truth_uri: root of a set with the truth of these videos; None without.
     """
 
     judge_id: str | None = None
@@ -68,6 +72,7 @@ class ReportRequest:
     seed: int = 0
     max_rows: int = MAX_ROWS
     extra: Sequence[Section] = field(default=())
+    truth_uri: str | None = None
 
 
 def make_label_report(store: Store, plan: Plan, request: ReportRequest) -> Page:
@@ -95,7 +100,31 @@ def make_label_report(store: Store, plan: Plan, request: ReportRequest) -> Page:
     if num_parted:
         groups = _bootstrap(rows.video[:num_parted], request.seed)
         gauges = [gauges_section(parts, rows.is_accepted[:num_parted], groups, num_all=facts.num_rows)]
-    return build_label_report(facts, rows, shown, [*gauges, *request.extra])
+    trust = _trust_sections(store, counted.summary.judge_id, rows, drawn, run=run, request=request)
+    return build_label_report(facts, rows, shown, [*trust, *gauges, *request.extra])
+
+
+def _trust_sections(
+    store: Store,
+    judge_id: str,
+    rows: LabelRows,
+    units: Sequence[CommitMarker],
+    *,
+    run: RunConfig | None,
+    request: ReportRequest,
+) -> list[Section]:
+    """Say what the limits promise, whether it is so where there is truth, and what planted faults came to."""
+    calibration = None if run is None else calibration_of(run.limits)
+    found = [] if calibration is None else [promise_section(calibration, rows)]
+    if request.truth_uri is not None:
+        if not rows.has_confidence:
+            expected, fix = "labels with calibrated confidence", "Calibrate (hoiray calibrate), judge, or leave it out."
+            raise InputError(describe(what="--truth", expected=expected, found="none", fix=fix))
+        tables = (completed(table, LABELS) for table in read_tables(store, units))
+        labels = pa.concat_tables([table.select(LABELS.names) for table in tables])
+        found.append(reliability_section(labels, request.truth_uri, calibration, seed=request.seed))
+    canaries = read_canaries(store, judge_id)
+    return found if canaries is None else [*found, canary_section(canaries)]
 
 
 def _read(store: Store, units: Sequence[CommitMarker]) -> tuple[LabelRows, dict[str, list[str]]]:

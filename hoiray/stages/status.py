@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from hoiray.io.store import Store
+from hoiray.stages.canary_file import Canaries, all_canaries
 from hoiray.stages.inflight import Note, read_notes
 from hoiray.stages.markers import read_markers, unit_ids
 from hoiray.stages.plan import Plan
@@ -69,6 +70,7 @@ class RunStatus:
     areas: list[AreaStatus]
     notes: list[Note]
     num_nondeterministic: int
+    canaries: list[Canaries] = field(default_factory=list)
 
 
 @dataclass
@@ -94,9 +96,8 @@ def run_status(store: Store, plan: Plan, *, max_markers: int = MAX_MARKERS_READ)
     areas += [Area("labels", name) for name in store.list_folders("labels")]
     notes = [note for area in areas if area.table == "predictions" for note in read_notes(store, area.id)]
     num_nondeterministic = sum(1 for _ in store.objects("nondeterminism"))
-    return RunStatus(
-        plan, [_area_status(store, plan, area, max_markers) for area in areas], notes, num_nondeterministic
-    )
+    found = [_area_status(store, plan, area, max_markers) for area in areas]
+    return RunStatus(plan, found, notes, num_nondeterministic, all_canaries(store))
 
 
 def _area_status(store: Store, plan: Plan, area: Area, max_markers: int) -> AreaStatus:

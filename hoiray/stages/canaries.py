@@ -1,0 +1,196 @@
+"""Canaries of a run: clips of its own predictions made wrong, judged by its own rules, counted, and kept apart.
+
+Nothing of it is a label: what is planted lives in memory only, what is counted in `canaries/` of the run's folder
+(:mod:`hoiray.stages.canary_file`).
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from hoiray.errors import InputError, describe
+from hoiray.filters.spatial import mesh_extent
+from hoiray.hand.model import HandModel
+from hoiray.schema.columns import pack_column, unpack_column
+from hoiray.schema.label_columns import PREDICTION_COLUMNS
+from hoiray.schema.tables import LABELS
+from hoiray.stages.canary_file import Canaries, KindCount
+from hoiray.stages.ids import make_judge_id
+from hoiray.stages.judge import judge
+from hoiray.stages.measure import FUSED, measure
+from hoiray.stages.rejudge import Judgement, Part, rejudge
+from hoiray.trust.canaries import KINDS, Clip, is_wrong, miss_rate
+
+MIN_ACCEPTED: Final = 2
+"""Accepted labels of a track that is made a canary."""
+
+_KEY: Final = ("video_id", "frame_index", "hand_index")
+_POSE: Final = ("joints_3d", "joints_2d", "global_orient", "hand_pose", "is_right")
+"""Columns that a fault changes."""
+
+
+def plant_canaries(
+    parts: Sequence[Part], judgement: Judgement, hand: HandModel | None, *, num_clips: int, seed: int
+) -> Canaries:
+    """Make clips wrong in every way, and count what the rules accept of them.
+
+    Args:
+        parts: stored predictions of one predictor.
+        judgement: the rules.
+        hand: the model their parameters are of, absolute poses; None where there are joints only.
+        num_clips: videos to draw by lot among those with :data:`MIN_ACCEPTED` accepted labels in one track.
+        seed: of the lot.
+
+    Raises:
+        InputError: no label is accepted, so there is nothing to plant on.
+    """
+    names = _videos_with_accepted(parts, judgement)
+    if not names:
+        expected, fix = f"tracks with {MIN_ACCEPTED} accepted labels", "Loosen the limits, or label more videos."
+        raise InputError(describe(what="predictions", expected=expected, found="none", fix=fix))
+    order = np.random.default_rng(seed).permutation(len(names))[:num_clips]
+    drawn = sorted(names[index] for index in order.tolist())
+    wrong = {kind: np.zeros(len(drawn), dtype=np.int64) for kind in KINDS}
+    missed = {kind: np.zeros(len(drawn), dtype=np.int64) for kind in KINDS}
+    predict_id = ""
+    for video in _videos(parts, judgement, set(drawn)):
+        predict_id = video["predict_id"][0].as_py()
+        place = drawn.index(video["video_id"][0].as_py())
+        for kind in KINDS:
+            wrong[kind][place], missed[kind][place] = _counted(video, kind, judgement, hand)
+    judge_id = make_judge_id(predict_id, judgement.limits, limits_sha256=judgement.limits_sha256)
+    kinds = tuple(KindCount(kind, miss_rate(wrong[kind], missed[kind])) for kind in KINDS)
+    return Canaries(judge_id, predict_id, seed, num_clips, len(drawn), kinds)
+
+
+def planted_video(labels: pa.Table, kind: str, hand: HandModel | None) -> tuple[pa.Table, npt.NDArray[np.bool_]]:
+    """Make the track of a video with most accepted labels wrong.
+
+    Args:
+        labels: schema ``labels``, all rows of one video, sorted by key.
+        kind: of :data:`hoiray.trust.canaries.KINDS`.
+        hand: as in :func:`plant_canaries`.
+
+    Returns:
+        Schema ``predictions``, in the same order, spatial measurements taken anew of what was changed; and (N,) rows
+        that are wrong now.
+    """
+    rows = _track_with_most_accepted(labels)
+    track = labels.take(pa.array(rows))
+    clip = _clip_of(track)
+    changed = _posed_anew(KINDS[kind](clip), track, hand)
+    table = labels.select([column.name for column in PREDICTION_COLUMNS]).replace_schema_metadata(None)
+    again = _measured(track, changed, hand).select(table.column_names).cast(table.schema)
+    is_changed = np.zeros(labels.num_rows, dtype=np.bool_)
+    is_changed[rows[changed.is_planted]] = True
+    kept = table.filter(pa.array(~is_changed))
+    both = pa.concat_tables([kept, again.filter(pa.array(changed.is_planted))])
+    is_bad = np.zeros(labels.num_rows, dtype=np.bool_)
+    is_bad[rows] = is_wrong(clip, changed)
+    return both.sort_by([(name, "ascending") for name in _KEY]), is_bad
+
+
+def _counted(labels: pa.Table, kind: str, judgement: Judgement, hand: HandModel | None) -> tuple[int, int]:
+    """Return how many accepted labels of a video were made wrong, and how many of those are accepted still."""
+    table, is_bad = planted_video(labels, kind, hand)
+    judged = judge(table, judgement.rules, "-")
+    counts = is_bad & labels["accepted"].to_numpy()
+    return int(counts.sum()), int((counts & judged["accepted"].to_numpy()).sum())
+
+
+def _videos_with_accepted(parts: Sequence[Part], judgement: Judgement) -> list[str]:
+    found = []
+    for _, labels in rejudge(list(parts), judgement):
+        accepted = (
+            labels.filter(labels["accepted"]).group_by(["video_id", "track_index"]).aggregate([([], "count_all")])
+        )
+        enough = accepted.filter(pc.greater_equal(accepted["count_all"], MIN_ACCEPTED))
+        found += pc.unique(enough["video_id"]).to_pylist()
+    return sorted(found)
+
+
+def _videos(parts: Sequence[Part], judgement: Judgement, names: set[str]) -> Iterator[pa.Table]:
+    value_set = pa.array(sorted(names), pa.string())
+    for _, labels in rejudge(list(parts), judgement):
+        drawn = labels.filter(pc.is_in(labels["video_id"], value_set=value_set))
+        for name in pc.unique(drawn["video_id"]).to_pylist():
+            video = drawn.filter(pc.equal(drawn["video_id"], name))
+            yield video.sort_by([(key, "ascending") for key in _KEY]).combine_chunks()
+
+
+def _track_with_most_accepted(labels: pa.Table) -> npt.NDArray[np.intp]:
+    """Return the rows with a prediction of that track, in the order of their frames."""
+    track = unpack_column(labels, LABELS["track_index"])
+    is_answered = np.asarray(pc.is_valid(labels["joints_2d"]).to_numpy(), dtype=np.bool_)
+    accepted = np.bincount(track, weights=labels["accepted"].to_numpy())
+    return np.asarray(np.flatnonzero((track == int(accepted.argmax())) & is_answered))
+
+
+def _clip_of(track: pa.Table) -> Clip:
+    numbers = {
+        name: unpack_column(track, LABELS[name]).astype(np.float64)
+        for name in ("time_s", "bbox_xyxy", "joints_3d", "joints_2d", "global_orient", "hand_pose")
+    }
+    return Clip(
+        time_s=numbers["time_s"],
+        bbox_xyxy=numbers["bbox_xyxy"],
+        is_right=unpack_column(track, LABELS["is_right"]).copy(),
+        joints_3d_m=numbers["joints_3d"],
+        joints_2d_px=numbers["joints_2d"],
+        global_orient=numbers["global_orient"],
+        hand_pose=numbers["hand_pose"],
+        mesh_scale=np.ones(track.num_rows),
+        is_planted=np.zeros(track.num_rows, dtype=np.bool_),
+    )
+
+
+def _posed_anew(clip: Clip, track: pa.Table, hand: HandModel | None) -> Clip:
+    """Take the 3D joints from the parameters, where those were changed and the joints follow from them."""
+    if not clip.is_posed_anew or hand is None:
+        return clip
+    joints, _ = _posed(clip, track, hand)
+    return replace(clip, joints_3d_m=np.where(np.isnan(joints), clip.joints_3d_m, joints))
+
+
+def _posed(clip: Clip, track: pa.Table, hand: HandModel) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Return joints (N, 21, 3) and vertices (N, 778, 3) of the parameters, about the wrist; NaN stays NaN."""
+    import torch
+
+    betas = unpack_column(track, LABELS["betas"]).astype(np.float64)
+    with torch.inference_mode():
+        numbers = [torch.from_numpy(values).to(hand.dtype) for values in (clip.global_orient, clip.hand_pose, betas)]
+        posed = hand(*numbers, is_right=torch.from_numpy(clip.is_right))
+        wrist = posed.joints[:, :1]
+        return (posed.joints - wrist).double().numpy(), (posed.vertices - wrist).double().numpy()
+
+
+def _measured(track: pa.Table, clip: Clip, hand: HandModel | None) -> pa.Table:
+    """Measure a clip's frames anew; schema ``predictions``."""
+    count = track.num_rows
+    extent = np.full((count, 4), np.nan)
+    if hand is not None:
+        extent = mesh_extent(_posed(clip, track, hand)[1]) * clip.mesh_scale[:, None]
+    new: dict[str, npt.NDArray[Any]] = {
+        "joints_3d": clip.joints_3d_m,
+        "joints_2d": clip.joints_2d_px,
+        "global_orient": clip.global_orient,
+        "hand_pose": clip.hand_pose,
+        "is_right": clip.is_right,
+        "mesh_extent_m": extent,
+    }
+    columns = {}
+    for column in FUSED.columns:
+        if column.name not in new:
+            columns[column.name] = track[column.name]
+            continue
+        values = np.ascontiguousarray(new[column.name].astype(column.dtype))
+        is_null = None
+        if column.nullable:
+            is_null = np.asarray(np.isnan(values.reshape(count, -1)).any(axis=1))
+        columns[column.name] = pack_column(column, values, is_null)
+    return measure(pa.table(columns))

@@ -1,0 +1,94 @@
+"""Canaries in a run: planted in memory, judged by its own rules, kept apart from its labels."""
+
+import numpy as np
+import pytest
+from labelled_run import labelled_run
+
+from hoiray.config.what import PaperLimits
+from hoiray.errors import InputError
+from hoiray.filters.rules import Rules
+from hoiray.hand.model import HandModel
+from hoiray.io.store import Store
+from hoiray.schema.columns import unpack_column
+from hoiray.schema.label_columns import SPATIAL_NAMES
+from hoiray.schema.tables import LABELS
+from hoiray.stages.canaries import plant_canaries, planted_video
+from hoiray.stages.canary_file import canary_key, read_canaries, write_canaries
+from hoiray.stages.judge import judge
+from hoiray.stages.label_job import LabelJob
+from hoiray.stages.labels_with_truth import stored_video
+from hoiray.stages.rejudge import Judgement, list_parts
+from hoiray.trust import canaries as faults
+
+LOOSE = PaperLimits(
+    min_box_iou=None,
+    max_reprojection_box_sides=1.0,
+    max_motion_pose=None,
+    max_shape_deviation_sigma=None,
+    max_motion_2d_box_sides=None,
+)
+
+
+@pytest.fixture(scope="module")
+def hand() -> HandModel:
+    return HandModel.load(flat_hand_mean=True, tip_set="ho3d")
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory: pytest.TempPathFactory) -> LabelJob:
+    return labelled_run(tmp_path_factory.mktemp("canaries"))
+
+
+def contents(store: Store) -> dict[str, bytes]:
+    return {key: store.read(key) for key in store.list() if not key.startswith("canaries/")}
+
+
+def test_no_label_changes_its_bytes_and_the_counts_lie_apart(job: LabelJob, hand: HandModel) -> None:
+    before = contents(job.store)
+    assert any(key.startswith("labels/") for key in before)
+    planted = plant_canaries(list_parts(job.store.uri), Judgement.by(LOOSE), hand, num_clips=3, seed=1)
+    write_canaries(job.store, planted)
+    assert contents(job.store) == before
+    assert job.store.exists(canary_key(planted.judge_id))
+    assert read_canaries(job.store, planted.judge_id) == planted
+    assert [one.kind for one in planted.kinds] == list(faults.KINDS)
+    assert all(one.miss.num_missed <= one.miss.num_labels for one in planted.kinds)
+
+
+def test_the_same_seed_plants_the_same_and_a_judge_that_looks_at_nothing_misses_all(
+    job: LabelJob, hand: HandModel
+) -> None:
+    nothing = PaperLimits(
+        **dict.fromkeys(
+            ("min_box_iou", "max_reprojection_box_sides", "min_bone_length_ratio", "max_joint_angle_deg",
+             "max_motion_2d_box_sides", "max_motion_pose", "max_shape_deviation_sigma"), None
+        )
+    )  # fmt: skip
+    parts = list_parts(job.store.uri)
+    one, two = (plant_canaries(parts, Judgement.by(nothing), hand, num_clips=2, seed=4) for _ in range(2))
+    assert one == two
+    assert {kind.miss.rate for kind in one.kinds if kind.miss.num_labels} == {1.0}
+    by_image = Judgement.by(nothing.model_copy(update={"max_reprojection_box_sides": 1.0}))
+    seen = plant_canaries(parts, by_image, hand, num_clips=2, seed=4)
+    rates = {kind.kind: kind.miss.rate for kind in seen.kinds}
+    assert rates["wrong scale"] == 0.0
+    assert rates["mirrored"] == 1.0
+
+
+def test_what_is_not_changed_is_measured_as_it_is_stored(
+    job: LabelJob, hand: HandModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The way through which canaries go adds nothing of its own."""
+    labels = judge(stored_video(job.store.uri, "a"), Rules(()), "j")
+    monkeypatch.setattr("hoiray.stages.canaries.KINDS", {"as it is": faults._planted})
+    again, is_bad = planted_video(labels, "as it is", hand)
+    assert not is_bad.any()
+    for name in SPATIAL_NAMES:
+        first, second = (unpack_column(table, LABELS[name]) for table in (labels, again))
+        np.testing.assert_allclose(second, first, rtol=1e-4, atol=1e-6, err_msg=name)
+
+
+def test_without_accepted_labels_there_is_nothing_to_plant_on(job: LabelJob) -> None:
+    strict = Judgement.by(PaperLimits(min_box_iou=1.0))
+    with pytest.raises(InputError, match="expected tracks with 2 accepted labels, found none"):
+        plant_canaries(list_parts(job.store.uri), strict, None, num_clips=3, seed=0)
