@@ -27,6 +27,7 @@ TARGET_FRAMES: Final = 512
 VIDEOS_A_SHARD: Final = 7.0
 """Of a world's videos, about as many fill one; to make a world of about as many shards as asked for."""
 
+WARM_UP_SHARDS: Final = 3
 DEFAULT_FRAMES: Final = 4096
 START_S: Final = 60.0
 """Until a predictor is there on a cluster: Ray, imports, weights. An assumption."""
@@ -89,6 +90,8 @@ def run(out: Path, *, sizes: Sequence[int], clusters: Path, control: Path, seed:
         raise ConfigError(describe(what="--shards", expected=expected, found=str(list(sizes)), fix=fix))
     num_videos, named = read_clusters(clusters)
     make_report_folder(out)
+    # the first run of a process also loads and compiles: none of it is a shard's
+    _real(WARM_UP_SHARDS, seed + 1)
     real = [_real(size, seed) for size in sizes]
     constants = constants_of(real[0], driver_s=driver_s_of(control))
     checked = [Checked(it, predicted_s(it, constants)) for it in real[1:]]
