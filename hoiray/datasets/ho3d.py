@@ -120,8 +120,8 @@ class Ho3dDataset:
 
         Raises:
             InputError: it is missing, damaged, lacks a key, holds a number that is not finite, a reversed box or
-                millimetres, or has no object pose, which marks frames that were never annotated; or the frame's
-                entry of the evaluation labels is not finite or another hand's.
+                millimetres, or names an object without a pose, which marks frames that were never annotated; or the
+                frame's entry of the evaluation labels is not finite or another hand's.
         """
         sequence, frame = self.frames[index]
         key = facts.meta_key(self.split, sequence, frame)
@@ -140,7 +140,7 @@ class Ho3dDataset:
             image_key=facts.image_key(self.version.name, self.split, sequence, frame),
             K=K,
             hands=(_train_hand(meta, name) if is_train else self._evaluation_hand(meta, name, index),),
-            objects=(_object(meta, name),),
+            objects=_objects(meta, name),
         )
 
     def image(self, sample: Sample) -> NDArray[np.uint8]:
@@ -165,7 +165,7 @@ class Ho3dDataset:
         """Read the segmentation, a separate download, where it was unpacked; half-size ones are doubled."""
         sequence, frame = sample.sample_id.split("/")
         found = read_segmentation(self.store, self.split, sequence, frame)
-        return None if found is None else Masks(hand=found[0], objects={sample.objects[0].name: found[1]})
+        return None if found is None else Masks(hand=found[0], objects={one.name: found[1] for one in sample.objects})
 
     def object_model(self, name: str) -> ObjectModel | None:
         """Read the YCB model, where `models/` lies below the same root."""
@@ -288,6 +288,16 @@ def _train_hand(meta: Mapping[str, Any], name: str) -> HandAnnotation:
         stored[0] - transl,
     )
     return HandAnnotation(is_right=True, mano=mano, joints_3d=facts.joints_from_file(stored), tip_set=facts.TIP_SET)
+
+
+def _objects(meta: Mapping[str, Any], name: str) -> tuple[ObjectAnnotation, ...]:
+    """Return the object; none where the meta has neither a pose nor a name, as `hoiray export` writes bare hands.
+
+    The published metas of frames that were never annotated have no pose either, but name their object.
+    """
+    if meta["objName"] is None and meta["objRot"] is None and meta["objTrans"] is None:
+        return ()
+    return (_object(meta, name),)
 
 
 def _object(meta: Mapping[str, Any], name: str) -> ObjectAnnotation:

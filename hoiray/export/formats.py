@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from hoiray.errors import ConfigError, InputError, describe
-from hoiray.export import coco, huggingface, webdataset
+from hoiray.export import coco, ho3d, huggingface, lerobot, webdataset
 from hoiray.export.card import CARD_KEY, LEFT_OUT, FormatCard, make_card
 from hoiray.export.job import ExportJob, Pixels
 from hoiray.export.target import abandon_export, begin_export, finish_export, read_export
@@ -30,7 +30,9 @@ class Format:
 FORMATS: Final[Mapping[str, Format]] = MappingProxyType(
     {
         "coco": Format(coco.write_coco, lambda _job: coco.CARD, ("frame", "none")),
+        "ho3d": Format(ho3d.write_ho3d, lambda _job: ho3d.CARD, ("frame",)),
         "huggingface": Format(huggingface.write_huggingface, huggingface.card_of, ("none",)),
+        "lerobot": Format(lerobot.write_lerobot, lambda _job: lerobot.CARD, ("frame",)),
         "webdataset": Format(webdataset.write_webdataset, lambda _job: webdataset.CARD, ("frame", "crop")),
     }
 )

@@ -135,6 +135,16 @@ def test_the_list_and_not_the_folder_is_iterated(tmp_path: Path) -> None:
     assert "never annotated" in letters[0].reason
 
 
+def test_a_meta_that_names_no_object_shows_a_bare_hand(tmp_path: Path) -> None:
+    write(tmp_path)
+    bare = train_meta(0) | {"objRot": None, "objTrans": None, "objName": None}
+    files.put(tmp_path / "train/ABF10/meta/0003.pkl", files.python2_pickle(bare))
+    dataset = Ho3dDataset.open(str(tmp_path), check=False)
+    sample = dataset.sample(dataset.frames.index(("ABF10", "0003")))
+    assert sample.objects == ()
+    assert len(sample.hands) == 1
+
+
 def test_images_depth_and_masks_are_read(tmp_path: Path) -> None:
     dataset = Ho3dDataset.open(str(write(tmp_path)), check=False)
     sample = dataset.sample(0)
