@@ -10,6 +10,7 @@ on in portions of a fixed size, filled up with repetitions, so that a network se
 order, so a hand that goes through to the end has the very members it would have had.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Final
@@ -28,9 +29,9 @@ from hoiray.predictors.protocol import BoolArray, FloatArray, HandPredictions, H
 NOT_ASKED: Final = "not_asked"
 """Stands where a view was not predicted; a hand itself never fails for it."""
 
-PORTION: Final = 8
-"""Hands that go on together: the fewer, the fewer repetitions fill up the last portion; the more, the better a device
-is used. Part of what decides bits, so no option."""
+PORTIONS: Final = 4
+"""Parts of a batch in which hands go on: the more, the fewer repetitions fill up the last one; the fewer, the better a
+device is used."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,12 +76,12 @@ def predict_cascade(
         ContractError: the predictor breaks its contract.
     """
     run = _Run(predictor, request, draw_ensemble_views(ensemble, keys), ensemble.num_views)
-    everyone = np.arange(len(request))
+    everyone, portion = np.arange(len(request)), math.ceil(len(request) / PORTIONS)
     run.predict(everyone, 0, 1, portion=len(request))
     hopeful = everyone[~is_hopeless(run.view(0), request, cascade)]
-    run.predict(hopeful, 1, cascade.probe_views, portion=PORTION)
+    run.predict(hopeful, 1, cascade.probe_views, portion=portion)
     torn = hopeful[~is_agreed(run.fused(cascade.probe_views), request, cascade)[hopeful]]
-    run.predict(torn, cascade.probe_views, ensemble.num_views, portion=PORTION)
+    run.predict(torn, cascade.probe_views, ensemble.num_views, portion=portion)
     return Cascaded(run.fused(ensemble.num_views), run.num_views, run.num_passes)
 
 

@@ -7,7 +7,7 @@ import pytest
 from hoiray.benchmarks.free_predictor import stretched_hand_m
 from hoiray.config.what import Cascade, Ensemble
 from hoiray.errors import ContractError
-from hoiray.predictors.cascade import NOT_ASKED, PORTION, Cascaded, predict_cascade, predict_views
+from hoiray.predictors.cascade import NOT_ASKED, PORTIONS, Cascaded, predict_cascade, predict_views
 from hoiray.predictors.ensemble import predict_ensemble
 from hoiray.predictors.protocol import HandPredictions, HandRequest
 
@@ -82,12 +82,15 @@ def test_what_a_hand_gets_does_not_depend_on_its_company() -> None:
 
 
 def test_a_predictor_sees_portions_of_one_size_whoever_goes_on() -> None:
-    for moods in ([TORN] * 3, [TORN] * (PORTION + 1), [CALM, TORN]):
+    size = 2
+    for num_torn, num_calm in ((8, 0), (3, 0), (1, 7), (0, 5)):
+        moods = [TORN] * num_torn + [CALM] * num_calm
+        moods += [HOPELESS] * (size * PORTIONS - len(moods))
         predictor = Moody()
         keys = [f"{number}" for number in range(len(moods))]
         found = predict_cascade(predictor, request_of(moods), keys, ENSEMBLE, CASCADE)
-        assert predictor.lengths[0] == len(moods)
-        assert set(predictor.lengths[1:]) == {PORTION * 2, PORTION * 5}
+        probes, rests = (-(-count // size) for count in (num_torn + num_calm, num_torn))
+        assert predictor.lengths == [len(moods), *[size * 2] * probes, *[size * 5] * rests]
         assert found.num_passes == sum(predictor.lengths)
 
 
