@@ -5,7 +5,7 @@ that answered (`num_members`); what fills up portions is not in it.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -116,7 +116,7 @@ def run(out: Path, *, whole_uri: str, early_uri: str, truth_uri: str, right_mm: 
     whole, early = (_judged(uri, truth) for uri in (whole_uri, early_uri))
     found = compare(whole, early, right_mm=right_mm)
     text = page(found, right_mm)
-    document = {"right_mm": right_mm, "machine": machine(), "is_met": found.is_met} | _plain(found)
+    document = {"right_mm": right_mm, "machine": machine(), "is_met": found.is_met} | asdict(found)
     (out / "adaptive.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     (out / "adaptive.md").write_text(text, encoding="utf-8")
     return text
@@ -126,12 +126,6 @@ def _judged(uri: str, truth: Any) -> Judged:  # noqa: ANN401 - TrueHands
     store = Store.open(uri)
     labels = read_labels(store, open_plan(store.below(PLAN_FOLDER)), labels_area(find_judge_id(store, None)))
     return judged_labels(labels.filter(pc.is_valid(labels["num_members"])), truth)
-
-
-def _plain(found: Beside) -> dict[str, Any]:
-    values = dict(vars(found))
-    intervals = {name: vars(it) for name, it in values.items() if isinstance(it, Interval)}
-    return values | intervals
 
 
 def page(found: Beside, right_mm: float) -> str:

@@ -1,4 +1,5 @@
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 
 import numpy as np
 import pyarrow as pa
@@ -25,6 +26,7 @@ def test_an_early_ensemble_of_the_same_verdicts_keeps_everything_for_fewer_views
     assert found.precision.value == found.precision_early.value == 1.0
     assert found.is_met
     assert "a third of the views): met" in page(found, 5.0)
+    assert json.loads(json.dumps(asdict(found)))["kept"]["value"] == 1.0
 
 
 def test_other_verdicts_and_too_many_views_miss_the_goal() -> None:
