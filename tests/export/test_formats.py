@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 from export_scenes import Scene, lineage, scene
 from label_runs import refused, write_label_run
+from s3_server import S3Server
 
 from hoiray.errors import ConfigError, InputError
 from hoiray.export.formats import FORMATS, export_labels
@@ -78,10 +79,12 @@ def test_unknown_formats_and_pixels_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.s3
-def test_an_export_to_s3_has_the_same_files(tmp_path: Path, s3_uri: str) -> None:
+def test_an_export_to_s3_has_the_same_files(tmp_path: Path, s3_environment: S3Server) -> None:
     made = scene(tmp_path)
-    for out in (f"{s3_uri}/export", str(tmp_path / "here")):
-        export_labels(made.job(out, pixels="none"), "coco")
-    there, here = Store.open(f"{s3_uri}/export"), Store.open(tmp_path / "here")
+    uri = f"{s3_environment.uri}/{tmp_path.name}"
+    for out in (uri, str(tmp_path / "here")):
+        export_labels(made.job(out), "coco")
+    there, here = Store.open(uri), Store.open(tmp_path / "here")
     assert list(there.list()) == list(here.list())
     assert all(there.read(key) == here.read(key) for key in here.list())
+    assert not export_labels(made.job(uri), "coco")[1]
