@@ -41,7 +41,8 @@ def judge_plan(
     pool = cluster.pools.judge
     # 1. Buckets: one row each, its position. 2. One call a bucket: its rows are read from the store, judged, committed.
     buckets = ray_range(len(bucket_ids), override_num_blocks=len(bucket_ids))
-    settings: dict[str, Any] = {"batch_format": "pyarrow", "compute": pool_of(pool), **resources_of(pool)}
+    compute = pool_of(pool, len(bucket_ids))
+    settings: dict[str, Any] = {"batch_format": "pyarrow", "compute": compute, **resources_of(pool)}
     if not by_groupby:
         return buckets.map_batches(JudgeStored, fn_constructor_args=(job, list(bucket_ids)), batch_size=1, **settings)
     # 2'. Every row of every bucket. 3'. All rows of a video meet, in any order, and are judged. 4'. All labels of a

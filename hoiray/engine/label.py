@@ -77,7 +77,7 @@ def label_plan(job: LabelJob, pending: pa.Table, settings: WorkerSettings, *, ju
         fn_constructor_args=(job, ray.put(pending), settings),
         batch_size=1,
         batch_format="pyarrow",
-        compute=pool_of(pools.predict),
+        compute=pool_of(pools.predict, pending.num_rows),
         **resources_of(pools.predict),
     )
 
@@ -88,7 +88,7 @@ def label_plan(job: LabelJob, pending: pa.Table, settings: WorkerSettings, *, ju
         fn_constructor_args=(job,),
         batch_size=1,
         batch_format="pyarrow",
-        compute=pool_of(pools.measure),
+        compute=pool_of(pools.measure, pending.num_rows),
         **resources_of(pools.measure),
     )
 
@@ -100,19 +100,26 @@ def label_plan(job: LabelJob, pending: pa.Table, settings: WorkerSettings, *, ju
         fn_constructor_args=(job,),
         batch_size=1,
         batch_format="pyarrow",
-        compute=pool_of(pools.judge),
+        compute=pool_of(pools.judge, pending.num_rows),
         **resources_of(pools.judge),
     )
 
 
-def pool_of(pool: Pool) -> "ActorPoolStrategy":
-    """Return a pool of the cluster file as Ray Data takes it."""
+def pool_of(pool: Pool, num_inputs: int) -> "ActorPoolStrategy":
+    """Return a pool of the cluster file as Ray Data takes it.
+
+    Args:
+        pool: of the cluster file.
+        num_inputs: rows it will be given: no more actors than that are started, for they would have nothing to do. It
+            may grow beyond: a pool that may hold one actor only hangs when that dies.
+    """
     from ray.data import ActorPoolStrategy
 
+    most = max(num_inputs, 1)
     return ActorPoolStrategy(
-        min_size=pool.min,
+        min_size=min(pool.min, most),
         max_size=pool.max,
-        initial_size=pool.start,
+        initial_size=min(pool.start, most),
         max_tasks_in_flight_per_actor=pool.max_tasks_in_flight,
         max_concurrent_calls_per_actor=pool.max_concurrent_calls,
     )
