@@ -1,6 +1,7 @@
 """The joint network of hand and object: images and boxes in, poses out (paper, section 4)."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -64,8 +65,8 @@ class NetworkOutput:
 
     def rows(self, rows: slice) -> "NetworkOutput":
         """Return some of the samples."""
-        values = {f.name: getattr(self, f.name) for f in fields(self)}
-        return NetworkOutput(**{name: None if value is None else value[rows] for name, value in values.items()})
+        values: dict[str, Any] = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{name: value[rows] for name, value in values.items() if value is not None})
 
 
 class HandObjectNetwork(nn.Module):

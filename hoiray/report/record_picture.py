@@ -66,7 +66,8 @@ def draw_record(
     parts = [_heading(row, width), top, _bars(row, rules, width), _lines(lineage, width, SMALL_PX, SOFT)]
     page = np.concatenate([part for one in parts for part in (one, _blank(GAP_PX, width))][:-1])
     around = (MARGIN_PX, MARGIN_PX)
-    return np.asarray(np.pad(page, (around, around, (0, 0)), constant_values=255), dtype=np.uint8)
+    padded: Image = np.pad(page, (around, around, (0, 0)), constant_values=255)
+    return padded
 
 
 def draw_spread(row: Mapping[str, Any], image: Image, *, cell_px: int = PANEL_PX) -> Image:
