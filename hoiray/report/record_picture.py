@@ -66,14 +66,13 @@ def draw_record(
     parts = [_heading(row, width), top, _bars(row, rules, width), _lines(lineage, width, SMALL_PX, SOFT)]
     page = np.concatenate([part for one in parts for part in (one, _blank(GAP_PX, width))][:-1])
     around = (MARGIN_PX, MARGIN_PX)
-    padded: Image = np.pad(page, (around, around, (0, 0)), constant_values=255)
-    return padded
+    return np.asarray(np.pad(page, (around, around, (0, 0)), constant_values=255), dtype=np.uint8)
 
 
 def draw_spread(row: Mapping[str, Any], image: Image, *, cell_px: int = PANEL_PX) -> Image:
     """Draw around each joint, close up, the circle that the views' joints scatter in (root mean square)."""
     A = close_up_affine(row, cell_px)
-    close = np.rint(0.55 * cut_close_up(image, A, cell_px) + 0.45 * 255).astype(np.uint8)
+    close: Image = np.rint(0.55 * cut_close_up(image, A, cell_px) + 0.45 * 255).astype(np.uint8)
     if row["joints_2d"] is None:
         return close
     joints = apply_affine(A, np.array(row["joints_2d"], dtype=np.float64).reshape(-1, 2))
