@@ -38,6 +38,12 @@ ERROR_NAMES: Final = ("pa_mpjpe_mm", "mpjpe_mm", "joints_2d_box")
 """What is wrong with a label: shape of the pose (best similarity without reflection, so a wrong side counts); pose
 with its orientation, about the wrist; place in the image, in sides of the true box. Means over the 21 joints."""
 
+_WORDS: Final = {
+    "pa_mpjpe_mm": "{:g} mm in PA-MPJPE",
+    "mpjpe_mm": "{:g} mm in MPJPE about the wrist",
+    "joints_2d_box": "{:g} box sides in 2D",
+}
+
 
 @dataclass(frozen=True, eq=False)
 class TrueHands:
@@ -128,6 +134,11 @@ def read_true_hands(uri: str) -> TrueHands:
             describe(what=store.url(f"{TRUTH_FOLDER}/hands"), expected="tables of hands", found="none", fix=fix)
         )
     return TrueHands.of_table(pa.concat_tables([read_truth(store, key, TRUTH_HANDS) for key in keys]))
+
+
+def limit_in_words(limit: float, metric: str) -> str:
+    """Say a limit with its unit and metric, one of :data:`ERROR_NAMES`."""
+    return _WORDS[metric].format(limit)
 
 
 def compare_labels(labels: pa.Table, truth: TrueHands) -> Compared:

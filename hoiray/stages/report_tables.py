@@ -14,7 +14,8 @@ def report_table(table: evaluated.Table) -> Table:
     """Turn a table of :mod:`hoiray.evaluation.tables` into one of a report; its title and note become the caption."""
     columns = [Column(one.title, one.unit, one.decimals) for one in table.columns.values()]
     rows = [(row_title(table, name), [cells.get(key) for key in table.columns]) for name, cells in table.rows.items()]
-    return Table(f"{table.title}. {table.note}", columns, rows)
+    end = "" if table.title.endswith("?") else "."
+    return Table(f"{table.title}{end} {table.note}", columns, rows)
 
 
 def gauges_section(

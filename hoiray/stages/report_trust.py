@@ -9,7 +9,7 @@ import pyarrow as pa
 from hoiray.config.what import CalibratedLimits, PaperLimits
 from hoiray.errors import HoirayError
 from hoiray.evaluation.bootstrap import Interval as Resampled
-from hoiray.evaluation.label_truth import compare_labels, read_true_hands
+from hoiray.evaluation.label_truth import compare_labels, limit_in_words, read_true_hands
 from hoiray.evaluation.tables import Table as EvaluatedTable
 from hoiray.evaluation.tables import make_bootstrap
 from hoiray.report import graphics
@@ -109,7 +109,8 @@ def reliability_section(labels: pa.Table, truth_uri: str, calibration: Calibrati
     table = reliability_table(confidence[has_one], is_good[has_one], groups)
     words = (
         f"With the truth of these videos: {bad.value:.1f} % [{bad.low:.1f}, {bad.high:.1f}] of the accepted labels are"
-        f" beyond {limit:g} ({metric}). A confidence means what it says where claimed and observed shares agree."
+        f" beyond {limit_in_words(limit, metric)}. A confidence means what it says where claimed and observed shares"
+        " agree."
     )
     blocks: list[Block] = [Prose(words), _reliability_figure(table), report_table(table)]
     by_joint = unpack_column(labels, LABELS["confidence_by_joint"]).astype(np.float64)

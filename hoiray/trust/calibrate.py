@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from hoiray import __version__
 from hoiray.errors import InputError, describe
-from hoiray.evaluation.label_truth import Compared
+from hoiray.evaluation.label_truth import Compared, limit_in_words
 from hoiray.schema.calibration import (
     Calibration,
     CalibrationData,
@@ -335,8 +335,8 @@ def _refuse(tried: Attempt, wish: Wish) -> None:
     pooled = tried.counts.wrong.sum(axis=0) / np.maximum(tried.counts.accepted.sum(axis=0), 1)
     best = float(pooled[has].min()) if has.any() and share.size else float("nan")
     further = tried.further_units()
-    limit, percent = f"{wish.max_error:g}", f"{wish.promise.max_bad_fraction:.0%}"
-    what = f"promise that at most {percent} of the accepted labels are beyond {limit} ({wish.metric})"
+    limit, percent = limit_in_words(wish.max_error, wish.metric), f"{wish.promise.max_bad_fraction:.0%}"
+    what = f"promise that at most {percent} of the accepted labels are beyond {limit}"
     found = f"no proof on {len(tried.counts.sizes)} {wish.unit}s; least share beyond it at any confidence: {best:.1%}"
     if further is None:
         fix = "More of the same will hardly do: allow a larger error or more bad labels, or take a better teacher."

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hoiray.evaluation.bootstrap import GroupBootstrap, Interval
+from hoiray.evaluation.label_truth import limit_in_words
 from hoiray.evaluation.tables import Cell, Column, Table
 from hoiray.metrics.selection import Ranking, oracle_score, random_score
 from hoiray.schema.calibration import Calibration
@@ -150,8 +151,8 @@ def promise_in_words(calibration: Calibration) -> str:
     units = {"video": "videos", "subject": "people"}[promise.unit]
     return (
         f"With probability {1.0 - promise.failure_probability:.0%}, at most {promise.max_bad_fraction:.0%} of the"
-        f" accepted labels are beyond {promise.max_error:g} ({promise.metric}), for {units} like these and this"
-        f" predictor. Proved on {len(data.proving_units)} {units}, confidence fitted on {len(data.fitting_units)}"
+        f" accepted labels are beyond {limit_in_words(promise.max_error, promise.metric)}, for {units} like these and"
+        f" this predictor. Proved on {len(data.proving_units)} {units}, confidence fitted on {len(data.fitting_units)}"
         f" others. Accepted at {calibration.min_confidence:.3f} and above: {proof.coverage:.1%} of the labels, of which"
         f" {proof.bad_fraction:.1%} are beyond it there. One of the {units} with more than {promise.rows_cap:g}"
         " accepted labels counts as so many."

@@ -35,7 +35,7 @@ def test_a_limits_file_is_written_and_judges_labels(
 ) -> None:
     calibrate(stored)
     said = capsys.readouterr().out
-    assert "With probability 90%, at most 20% of the accepted labels are beyond 6 (pa_mpjpe_mm)" in said
+    assert "With probability 90%, at most 20% of the accepted labels are beyond 6 mm in PA-MPJPE" in said
     assert "Which score ranks labels best?" in said
     assert stored.report is not None
     assert "Does confidence mean what it says?" in (stored.report / "calibration.md").read_text()

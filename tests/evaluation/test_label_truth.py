@@ -7,7 +7,15 @@ from judged_scenes import FAR_BOX, NUM_VIDEOS, labels, true_hands
 from valid_tables import replaced, table_of
 
 from hoiray.errors import ContractError, InputError
-from hoiray.evaluation.label_truth import NO_HAND, Compared, TrueHands, compare_labels, read_true_hands
+from hoiray.evaluation.label_truth import (
+    ERROR_NAMES,
+    NO_HAND,
+    Compared,
+    TrueHands,
+    compare_labels,
+    limit_in_words,
+    read_true_hands,
+)
 from hoiray.metrics.pose import pa_mpjpe_m
 from hoiray.schema.columns import pack_column
 from hoiray.schema.tables import LABELS, TRUTH_HANDS
@@ -105,3 +113,10 @@ def test_a_table_of_truth_says_whose_target_hand_a_video_shows() -> None:
 def test_a_set_without_truth_is_refused(tmp_path: object) -> None:
     with pytest.raises(InputError, match="Name the root of a set that hoiray synth made"):
         read_true_hands(str(tmp_path))
+
+
+def test_a_limit_is_said_with_its_unit_for_every_error() -> None:
+    assert limit_in_words(10.0, "pa_mpjpe_mm") == "10 mm in PA-MPJPE"
+    said = {limit_in_words(0.5, metric) for metric in ERROR_NAMES}
+    assert len(said) == len(ERROR_NAMES)
+    assert all(words.startswith("0.5 ") for words in said)

@@ -50,5 +50,5 @@ def test_claimed_and_observed_shares_stand_side_by_side() -> None:
 def test_a_promise_says_what_how_surely_of_what_and_on_what_it_rests() -> None:
     model = ConfidenceModel(features=FEATURE_NAMES, base=0.0, trees=(), slope=1.0, intercept=0.0)
     said = promise_in_words(calibration(model))
-    for part in ("probability 95%", "at most 10%", "beyond 10 (pa_mpjpe_mm)", "Proved on 1 videos", "50.0%", "5.0%"):
+    for part in ("probability 95%", "at most 10%", "beyond 10 mm in PA-MPJPE", "Proved on 1 videos", "50.0%", "5.0%"):
         assert part in said, part
