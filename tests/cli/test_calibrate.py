@@ -38,7 +38,7 @@ def test_a_limits_file_is_written_and_judges_labels(
     assert "With probability 90%, at most 20% of the accepted labels are beyond 6 mm in PA-MPJPE" in said
     assert "Which score ranks labels best?" in said
     assert stored.report is not None
-    assert "Does confidence mean what it says?" in (stored.report / "calibration.md").read_text()
+    assert "Does the confidence of labels mean what it says?" in (stored.report / "calibration.md").read_text()
     calibration = read_calibration(stored.out)
     judge_stored(stored.labels, limits=stored.out, overrides=[], out=str(tmp_path / "judged"), predict_id=None)
     judged = pa.concat_tables([pq.read_table(path) for path in sorted((tmp_path / "judged").glob("*.parquet"))])
