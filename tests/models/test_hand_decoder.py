@@ -31,7 +31,10 @@ def plain(**changes: object) -> NetworkConfig:
 
 
 def test_the_decoder_says_all_of_a_hand_in_full_precision() -> None:
-    decoded = make(tiny_config())(features(), SIZES)
+    config = tiny_config()
+    decoded = make(
+        config.model_copy(update={"hand": config.hand.model_copy(update={"predicts_side": True})}),
+    )(features(), SIZES)
     shapes = {name: tuple(value.shape) for name, value in vars(decoded).items()}
     assert shapes == {
         "heatmaps": (2, 21, 8, 8),
@@ -40,9 +43,12 @@ def test_the_decoder_says_all_of_a_hand_in_full_precision() -> None:
         "depths_box": (2, 21),
         "rotations": (2, 16, 3, 3),
         "betas": (2, 10),
+        "side_logits": (2,),
     }
     assert {value.dtype for value in vars(decoded).values()} == {torch.float32}
-    assert make(plain())(features(), SIZES).depths_box is None
+    less = make(plain())(features(), SIZES)
+    assert less.depths_box is None
+    assert less.side_logits is None
 
 
 def test_an_hourglass_looks_at_everything_and_keeps_the_size() -> None:

@@ -40,6 +40,7 @@ def test_the_network_says_everything_it_promises() -> None:
         "betas": (3, 10),
         "joints_3d_m": (3, 21, 3),
         "vertices_m": (3, 778, 3),
+        "side_logits": None,
         "object_points_unit": (3, cells, 21, 2),
         "object_confidence_logits": (3, cells, 21),
         "object_heatmap_logits": None,
