@@ -6,13 +6,10 @@ The card beside it is written by hand, from the figures of `hoiray evaluate` on 
 """
 
 import sys
-from pathlib import Path
-from typing import Final
 
 from hoiray.hand.model import HandModel
 from hoiray.models.checkpoint import read_checkpoint, write_checkpoint
-
-TEACHER: Final = Path(__file__).resolve().parent.parent / "hoiray" / "predictors" / "assets" / "nano.safetensors"
+from hoiray.selftrain.twin import PACKAGED_TEACHER
 
 
 def main() -> None:
@@ -21,8 +18,8 @@ def main() -> None:
     hand = HandModel.load(None, flat_hand_mean=True, tip_set="ho3d")
     network, info = read_checkpoint(source, hand)
     notes = {**info.notes, "trained_checkpoint": info.digest}
-    digest = write_checkpoint(str(TEACHER), network, storage="float16", notes=notes)
-    print(f"{TEACHER}: {TEACHER.stat().st_size} bytes, sha256 {digest}, from {info.digest}")
+    digest = write_checkpoint(str(PACKAGED_TEACHER), network, storage="float16", notes=notes)
+    print(f"{PACKAGED_TEACHER}: {PACKAGED_TEACHER.stat().st_size} bytes, sha256 {digest}, from {info.digest}")
 
 
 if __name__ == "__main__":

@@ -265,22 +265,30 @@ def index_command(
     raise typer.Exit(status)
 
 
+LabelSource = Annotated[str, typer.Argument(metavar="RUN", help="Run file (.yaml), or the place of the videos.")]
+LabelBoxes = Annotated[str | None, typer.Option(help="Without a run file: boxes of hands and objects.")]
+LabelBoxFormat = Annotated[str | None, typer.Option(help="something_else, coco or parquet.")]
+LabelOut = Annotated[str | None, typer.Option(help="Without a run file: folder of the run, local or s3://.")]
+LabelOnRay = Annotated[bool, typer.Option("--ray/--no-ray", help="Use Ray, or label in this process.")]
+LabelRayAddress = Annotated[
+    str | None, typer.Option(help="A Ray cluster to use; default: RAY_ADDRESS, else one is started here.")
+]
+
+
 @app.command("label")
 def label_command(
-    source: Annotated[str, typer.Argument(metavar="RUN", help="Run file (.yaml), or the place of the videos.")],
+    source: LabelSource,
     cluster: Annotated[Path | None, typer.Option(help="Cluster file: where to do it; default: this machine.")] = None,
     overrides: Overrides = None,
-    boxes: Annotated[str | None, typer.Option(help="Without a run file: boxes of hands and objects.")] = None,
-    box_format: Annotated[str | None, typer.Option(help="something_else, coco or parquet.")] = None,
+    boxes: LabelBoxes = None,
+    box_format: LabelBoxFormat = None,
     teacher: Annotated[
         str | None,
         typer.Option(help="Without a run file: checkpoint, local or s3://, or landmarks, which needs no boxes."),
     ] = None,
-    out: Annotated[str | None, typer.Option(help="Without a run file: folder of the run, local or s3://.")] = None,
-    ray: Annotated[bool, typer.Option("--ray/--no-ray", help="Use Ray, or label in this process.")] = True,
-    ray_address: Annotated[
-        str | None, typer.Option(help="A Ray cluster to use; default: RAY_ADDRESS, else one is started here.")
-    ] = None,
+    out: LabelOut = None,
+    ray: LabelOnRay = True,
+    ray_address: LabelRayAddress = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
     groupby: Annotated[
         bool, typer.Option("--groupby", help="Judge at the end by Ray's own groupby; the labels are the same.")
@@ -391,20 +399,18 @@ def status_command(
 
 @app.command("estimate")
 def estimate_command(
-    source: Annotated[str, typer.Argument(metavar="RUN", help="Run file (.yaml), or the place of the videos.")],
+    source: LabelSource,
     pilot: Annotated[
         float, typer.Option(help="Fraction of the shards to label now; 10 shards at least.", min=0, max=1)
     ] = 0.01,
     cluster: Annotated[Path | None, typer.Option(help="Cluster file: where to do it; default: this machine.")] = None,
     overrides: Overrides = None,
-    boxes: Annotated[str | None, typer.Option(help="Without a run file: boxes of hands and objects.")] = None,
-    box_format: Annotated[str | None, typer.Option(help="something_else, coco or parquet.")] = None,
+    boxes: LabelBoxes = None,
+    box_format: LabelBoxFormat = None,
     teacher: Annotated[str | None, typer.Option(help="Without a run file: a checkpoint, or landmarks.")] = None,
-    out: Annotated[str | None, typer.Option(help="Without a run file: folder of the run, local or s3://.")] = None,
-    ray: Annotated[bool, typer.Option("--ray/--no-ray", help="Use Ray, or label in this process.")] = True,
-    ray_address: Annotated[
-        str | None, typer.Option(help="A Ray cluster to use; default: RAY_ADDRESS, else one is started here.")
-    ] = None,
+    out: LabelOut = None,
+    ray: LabelOnRay = True,
+    ray_address: LabelRayAddress = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
     gpu_h_price: Annotated[float, typer.Option(help="Of an hour of a GPU that the pools reserve.", min=0)] = 0.0,
     cpu_h_price: Annotated[float, typer.Option(help="Of an hour of a CPU that the pools reserve.", min=0)] = 0.0,
