@@ -352,6 +352,7 @@ class Calibration(WhatConfig):
 
 
 PrecisionName = Literal["float32", "auto", "bfloat16", "float16"]
+InitParts = Literal["all", "all_but_reasoning", "backbone"]
 
 
 class Optimiser(WhatConfig):
@@ -456,10 +457,11 @@ class Training(WhatConfig):
         description="Checkpoint of the same network whose weights are started from; null: random ones (the paper trains"
         " the student anew).",
     )
-    init_parts: Literal["all", "backbone"] = Field(
+    init_parts: InitParts = Field(
         default="all",
         description="Which weights are taken from init_uri. backbone: the trunk and its pyramid, as the paper starts"
-        " from ImageNet's; the rest of the network may then be another one.",
+        " from ImageNet's; all_but_reasoning: everything except the contextual reasoning. What is not taken may be"
+        " another one.",
     )
     epochs: Count = Field(default=60, description="Passes over the union, or rounds of steps_per_epoch.")
     steps_per_epoch: Count | None = Field(

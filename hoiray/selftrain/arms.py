@@ -64,13 +64,13 @@ AMOUNTS: Final[Mapping[str, Amounts]] = MappingProxyType(
         "tiny": Amounts(dict.fromkeys(WORLDS, "tiny"), 2, 5, 16, 64, 24, LAX_LIMITS),
         "nano": Amounts(
             {"lab": "demo", "wild": "medium", "ego": "demo", "studio": "demo"},
-            4,
+            3,
             100,
             32,
             1024,
             500,
             # what an arm lacks (who attends to whom) must not have been learnt before
-            init_parts="backbone",
+            init_parts="all_but_reasoning",
         ),
     }
 )

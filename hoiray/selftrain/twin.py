@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from pydantic import JsonValue
 
 from hoiray.config.training_presets import training_preset
-from hoiray.config.what import RunConfig
+from hoiray.config.what import InitParts, RunConfig
 from hoiray.datasets.something import SomethingDataset
 from hoiray.io.store import Store
 from hoiray.selftrain.phases import Phase
@@ -82,7 +82,7 @@ class Amounts:
     shard_frames: int
     max_samples: int
     limits: Mapping[str, JsonValue] = field(default_factory=dict)
-    init_parts: Literal["all", "backbone"] | None = None
+    init_parts: InitParts | None = None
 
 
 def render_phase(store: Store, world: str, amounts: Amounts, workers: int) -> Phase:

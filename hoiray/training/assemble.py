@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import nn
 
 import hoiray
 from hoiray.config.fingerprint import fingerprint
-from hoiray.config.what import Optimiser, Training, TrainRun
+from hoiray.config.what import InitParts, Optimiser, Training, TrainRun
 from hoiray.config.where import TrainWorkers
 from hoiray.datasets.batch_loader import BatchLoader
 from hoiray.datasets.crop_cache import CacheOptions
@@ -44,6 +44,13 @@ from hoiray.training.world import World
 
 MODEL_FILE: Final = "model.safetensors"
 """The trained network below a training's output."""
+
+_PARTS: Final[Mapping[InitParts, tuple[str, ...]]] = {
+    "all": ("",),
+    "all_but_reasoning": ("backbone", "hand_decoder", "object_decoder"),
+    "backbone": ("backbone",),
+}
+"""What is loaded, by `training.init_parts`: modules of the network; "" is the whole."""
 
 _NOT_ARCHITECTURE: Final[dict[str, Any]] = {
     "preset": True,
@@ -241,8 +248,8 @@ def make_state(run: TrainRun, precision: Precision, device: torch.device) -> Tra
     )
 
 
-def start_from(network: HandObjectNetwork, uri: str, init_parts: Literal["all", "backbone"]) -> None:
-    """Put a checkpoint's weights into a network of the same kind, or of the same backbone.
+def start_from(network: HandObjectNetwork, uri: str, init_parts: InitParts) -> None:
+    """Put a checkpoint's weights, or those of some of its parts, into a network that is the same there.
 
     Raises:
         InputError: it is not there.
@@ -251,16 +258,15 @@ def start_from(network: HandObjectNetwork, uri: str, init_parts: Literal["all", 
     """
     found, info = read_checkpoint(uri, network.hand)
     kinds = (info.config.model_dump(exclude=_NOT_ARCHITECTURE), network.config.model_dump(exclude=_NOT_ARCHITECTURE))
-    compared = ["backbone"] if init_parts == "backbone" else list(kinds[1])
+    needed = {"all": list(kinds[1]), "backbone": ["backbone"]}
+    compared = needed.get(init_parts, [name for name in kinds[1] if name != "reasoning"])
     differing = [name for name in compared if kinds[0][name] != kinds[1][name]]
     if differing:
         expected, fix = "the network that is trained", "Start from a checkpoint of this network, or from nothing."
         found_text = f"one with other settings of {', '.join(differing)} (preset {info.config.preset})"
         raise ConfigError(describe(what=f"training.init_uri {uri}", expected=expected, found=found_text, fix=fix))
-    if init_parts == "backbone":
-        network.backbone.load_state_dict(found.backbone.state_dict())
-    else:
-        network.load_state_dict(found.state_dict())
+    for part in _PARTS[init_parts]:
+        network.get_submodule(part).load_state_dict(found.get_submodule(part).state_dict())
 
 
 def checkpoint_digest(uri: str) -> str:

@@ -180,5 +180,14 @@ def test_a_training_may_start_from_a_checkpoint_of_the_same_network(
     for name, value in parts.state.model.network.backbone.state_dict().items():
         assert torch.equal(value, expected.backbone.state_dict()[name]), name
     assert parts.identity["init_parts"] == "backbone"
+    rest = (change, "training.init_parts=all_but_reasoning", "training.network.reasoning.queries=none")
+    parts = prepared(training_data, tmp_path / "rest", cache, *rest)
+    assert isinstance(parts.state.model, TrainedNetwork)
+    loaded = parts.state.model.network.state_dict()
+    reasoning = {name for name in expected.state_dict() if name.startswith(("hand_reasoning", "object_reasoning"))}
+    assert reasoning
+    assert loaded.keys() == expected.state_dict().keys() - reasoning
+    for name, value in loaded.items():
+        assert torch.equal(value, expected.state_dict()[name]), name
     with pytest.raises(ConfigError, match="found one with other settings of backbone"):
         prepared(training_data, tmp_path / "third", cache, *backbone, "training.network.backbone.pyramid_channels=32")
