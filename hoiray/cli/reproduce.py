@@ -87,8 +87,13 @@ def header_of(bench: Bench, plan: Plan, request: ReproduceRequest) -> dict[str, 
         "hoiray": __version__,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
         "network": f"preset {PRESET}, {steps} steps of {amounts.batch_size} crops in every arm",
+        "start": "random weights"
+        if amounts.init_parts is None
+        else f"the packaged teacher's weights ({amounts.init_parts}) in every arm; it has seen other people",
         "annotated": f"hoiray synth lab --size {amounts.sizes['lab']}, split train",
-        "videos": f"hoiray synth wild --size {amounts.sizes['wild']}, split train, labelled with 8 views and the preset"
+        "videos": f"hoiray synth wild --size {amounts.sizes['wild']}, split train"
+        + ("" if amounts.max_videos is None else f", {amounts.max_videos} videos of it")
+        + ", labelled with 8 views and the preset"
         " `paper`" + (f" but {dict(amounts.limits)}" if amounts.limits else ""),
         "tests": f"{', '.join(f'{name} ({world.split})' for name, world in WORLDS.items())}:"
         f" {amounts.max_samples} images each",

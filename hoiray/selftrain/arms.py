@@ -64,11 +64,12 @@ AMOUNTS: Final[Mapping[str, Amounts]] = MappingProxyType(
         "tiny": Amounts(dict.fromkeys(WORLDS, "tiny"), 2, 5, 16, 64, 24, LAX_LIMITS),
         "nano": Amounts(
             {"lab": "demo", "wild": "medium", "ego": "demo", "studio": "demo"},
-            3,
+            2,
             100,
             32,
             1024,
             500,
+            max_videos=150,
             # what an arm lacks (who attends to whom) must not have been learnt before
             init_parts="all_but_reasoning",
         ),
@@ -141,6 +142,8 @@ def label_phase(bench: Bench, run_file: str, seed: int, teacher: str) -> Phase:
     )
     arguments = ("label", run_file, *[word for change in changes for word in ("--set", change)], *bench.label_options)
     settings: dict[str, JsonValue] = {"teacher": teacher, "seed": seed, "limits": dict(bench.amounts.limits)}
+    if bench.amounts.max_videos is not None:
+        settings["max_videos"] = bench.amounts.max_videos
     return Phase(f"seed-{seed}/{teacher}/label", f"label: {ARMS[teacher].says}", arguments, settings)
 
 

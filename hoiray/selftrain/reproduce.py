@@ -75,7 +75,7 @@ def reproduce(plan: Plan, bench: Bench, runner: Runner, *, after_seed: Callable[
     store, amounts, at_once = bench.store, bench.amounts, plan.parallel
     for world in sorted({"lab", "wild"} | {test for arm in plan.arms for test in plan.tests(arm)}):
         runner.do(render_phase(store, world, amounts, plan.workers))
-    write_video_list(store)
+    write_video_list(store, amounts.max_videos)
     run = twin_run(store, "reproduce", amounts)
     store.write(RUN_FILE, dump(run).encode())
     assert isinstance(run.limits, PaperLimits)

@@ -14,6 +14,7 @@ from pydantic import JsonValue
 
 from hoiray.config.training_presets import training_preset
 from hoiray.config.what import InitParts, RunConfig
+from hoiray.datasets.iterate import spread_indices
 from hoiray.datasets.something import SomethingDataset
 from hoiray.io.store import Store
 from hoiray.selftrain.phases import Phase
@@ -72,6 +73,7 @@ class Amounts:
         shard_frames: frames of a shard of a label run.
         max_samples: images of each test set at most.
         limits: of the labels, where they are not the paper's.
+        max_videos: labelled at most, spread over the training split; None: all of it.
         init_parts: which weights of the packaged teacher every training starts from; None: none.
     """
 
@@ -82,6 +84,7 @@ class Amounts:
     shard_frames: int
     max_samples: int
     limits: Mapping[str, JsonValue] = field(default_factory=dict)
+    max_videos: int | None = None
     init_parts: InitParts | None = None
 
 
@@ -120,10 +123,17 @@ def _given(option: str, value: str | None) -> Sequence[str]:
     return () if value is None else (option, value)
 
 
-def write_video_list(store: Store) -> None:
-    """List the training videos of the wild set: those of its other splits are for audits and tests."""
+def write_video_list(store: Store, max_videos: int | None = None) -> None:
+    """List the training videos of the wild set: those of its other splits are for audits and tests.
+
+    Args:
+        store: where the worlds are, and where the list goes.
+        max_videos: an even choice of so many; None: all.
+    """
     dataset = SomethingDataset.open(store.url("data/wild"), "train")
     lines = sorted(store.url(f"data/wild/{video.key}") for video in dataset.videos)
+    if max_videos is not None:
+        lines = [lines[index] for index in spread_indices(len(lines), max_videos)]
     store.write(VIDEO_LIST, ("\n".join(lines) + "\n").encode())
 
 
