@@ -19,7 +19,7 @@ from hoiray.config.halves import route_overrides
 from hoiray.config.load import load_cluster, load_run, parse_run
 from hoiray.config.what import RunConfig
 from hoiray.config.where import ClusterConfig, Pools
-from hoiray.errors import EXIT_UNFINISHED, ConfigError, InputError, describe
+from hoiray.errors import EXIT_FAILED, EXIT_STOPPED, EXIT_UNFINISHED, ConfigError, InputError, describe
 
 if TYPE_CHECKING:
     from hoiray.engine.budget import Meter
@@ -28,11 +28,6 @@ if TYPE_CHECKING:
     from hoiray.stages.label_job import LabelJob
     from hoiray.stages.label_shard import BucketResult, ShardResult
     from hoiray.stages.pending import Portion
-
-EXIT_FAILED: Final = 1
-
-EXIT_STOPPED: Final = 130
-"""Exit status after Ctrl-C, as shells have it."""
 
 LOG_INTERVAL_S: Final = 10.0
 """Between two lines where the output is no terminal."""
@@ -60,6 +55,7 @@ class LabelRequest:
         device: where the teacher computes.
         by_groupby: judge by Ray's own groupby, at the end.
         budget: after which no shard is begun, as `hoiray.engine.budget.parse_budget` reads it; None: no end.
+        num_canaries: clips that are made wrong on purpose at the end, to tell how many wrong labels are accepted.
     """
 
     source: str
@@ -74,6 +70,7 @@ class LabelRequest:
     device: str = "auto"
     by_groupby: bool = False
     budget: str | None = None
+    num_canaries: int = 0
 
     @property
     def is_run_file(self) -> bool:
@@ -94,6 +91,8 @@ def label(request: LabelRequest) -> int:
         _say("stopped. What is committed stays; the same command goes on from there:")
         _say(f"  {typed()}")
         return EXIT_STOPPED
+    if request.num_canaries and failure is None:
+        _plant_canaries(job, request.num_canaries)
     return _ended(job, failure, meter)
 
 
@@ -108,6 +107,17 @@ def opened(run: RunConfig, request: LabelRequest) -> "LabelJob":
     from hoiray.stages.label_job import open_label_job
 
     return open_label_job(run, say=_say)
+
+
+def _plant_canaries(job: "LabelJob", num_clips: int) -> None:
+    """Count what the judge makes of planted faults, and keep the counts beside the labels; say so where it cannot."""
+    from hoiray.stages.canaries import plant_in_labelling
+    from hoiray.stages.canary_file import write_canaries
+
+    try:
+        write_canaries(job.store, plant_in_labelling(job, num_clips=num_clips))
+    except InputError as error:
+        _say(f"no canaries: {error}")
 
 
 def _ended(job: "LabelJob", failure: str | None, meter: "Meter | None") -> int:
@@ -328,7 +338,7 @@ def _events_here(work: _Work) -> "Generator[ShardResult | BucketResult | Tick, N
     from hoiray.engine.session import settle_threads
     from hoiray.engine.workers import frame_source_here
     from hoiray.stages.label_shard import Tools, label_here
-    from hoiray.stages.teacher import device_of, open_teacher
+    from hoiray.stages.teacher import device_of, open_detector, open_teacher
 
     job, cluster = work.job, work.cluster
     batch_size = cluster.pools.predict.batch_size
@@ -338,7 +348,8 @@ def _events_here(work: _Work) -> "Generator[ShardResult | BucketResult | Tick, N
         work.meter.holds(Held(num_gpus=0.0 if device == "cpu" else 1.0, num_cpus=1.0))
     settle_threads()
     frames = frame_source_here(job, cluster, predictor)
-    tools = Tools(predictor, frames, batch_size, cluster.retries.max_attempts_per_video, device)
+    detector = open_detector(job.run, device=work.request.device)
+    tools = Tools(predictor, frames, batch_size, cluster.retries.max_attempts_per_video, device, detector)
 
     work.progress.begin()
 

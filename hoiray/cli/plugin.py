@@ -6,9 +6,7 @@ from typing import Any, Final
 
 import typer
 
-from hoiray.errors import ConfigError, describe
-
-EXIT_FAILED: Final = 1
+from hoiray.errors import EXIT_FAILED, ConfigError, describe
 
 _MARKS: Final = {"passed": "ok     ", "failed": "FAILED ", "skipped": "skipped"}
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import typer
 
+from hoiray.engine.progress import duration
 from hoiray.errors import EXIT_UNFINISHED
 from hoiray.stages.canary_file import canary_lines, plain_canaries
 from hoiray.stages.inflight import MAX_SILENCE_S, Note
@@ -64,9 +65,9 @@ def _area_lines(area: AreaStatus, now_s: float) -> list[str]:
     share = area.num_done / total if total else 1.0
     lines = [f"{area.area.prefix}: {area.num_done} of {total} done ({share:.1%})"]
     if area.last_commit_s is not None:
-        lines[0] += f", the last {_duration(now_s - area.last_commit_s)} ago"
+        lines[0] += f", the last {duration(max(now_s - area.last_commit_s, 0.0))} ago"
     if area.num_pending and area.rate_frames_per_s:
-        lines.append(f"  {area.rate_frames_per_s:.0f} frames/s lately, {_duration(area.eta_s or 0.0)} to go")
+        lines.append(f"  {area.rate_frames_per_s:.0f} frames/s lately, {duration(area.eta_s or 0.0)} to go")
     part = "" if area.num_markers_read == area.num_done else f" (in the newest {area.num_markers_read} shards)"
     lines.append(f"  {area.num_rows} rows, {area.num_videos} videos, {area.num_dead} dead{part}")
     if area.num_accepted is not None and area.num_rows:
@@ -81,13 +82,7 @@ def _note_line(note: Note, now_s: float) -> str:
     ago = "" if silence_s > MAX_SILENCE_S else " ago"
     video = f", video {note.video_id}" if note.video_id is not None else ""
     who = f"{note.shard_id} on {note.host}:{note.pid}, attempt {note.attempt}"
-    return f"  {who}{video}, {state} {_duration(silence_s)}{ago}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90.0:
-        return f"{max(seconds, 0.0):.0f} s"
-    return f"{seconds / 60.0:.0f} min" if seconds < 5400.0 else f"{seconds / 3600.0:.1f} h"
+    return f"  {who}{video}, {state} {duration(max(silence_s, 0.0))}{ago}"
 
 
 def _plain(status: RunStatus) -> dict[str, Any]:

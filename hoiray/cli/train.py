@@ -14,7 +14,7 @@ from hoiray.cli.train_request import Request, read_request
 from hoiray.config.load import dump
 from hoiray.config.what import TrainRun
 from hoiray.config.where import ClusterConfig, TrainWorkers
-from hoiray.errors import ContractError
+from hoiray.errors import EXIT_STOPPED, ContractError
 from hoiray.io.store import Store
 
 if TYPE_CHECKING:
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
 CONFIG_FILE: Final = "train.yaml"
 """The resolved configuration, beside the output."""
-
-INTERRUPTED_STATUS: Final = 130
-"""Exit status after Ctrl-C, as of the shell."""
 
 
 def run_train(request: Request) -> None:
@@ -55,7 +52,7 @@ def run_train(request: Request) -> None:
             ending = _train(request, job, workers, cluster, tell)
     except KeyboardInterrupt:
         typer.echo("stopped; the same command with --resume goes on from the last checkpoint", err=True)
-        raise typer.Exit(INTERRUPTED_STATUS) from None
+        raise typer.Exit(EXIT_STOPPED) from None
     typer.echo(summary(run, ending))
 
 

@@ -8,6 +8,7 @@ from typing import Final
 
 import typer
 
+from hoiray.engine.progress import duration
 from hoiray.training.reports import EpochReport, Event, Note, StepReport
 
 LOG_INTERVAL_S: Final = 15.0
@@ -63,14 +64,6 @@ def epoch_line(report: EpochReport) -> str:
     if "joints_2d_percent" in scores:
         line += f"  2D {scores['joints_2d_percent']:.1f} % of the box"
     return line
-
-
-def duration(seconds: float) -> str:
-    """Write a duration as people say it."""
-    minutes = seconds / 60.0
-    if minutes < 1.5:
-        return f"{seconds:.0f} s"
-    return f"{minutes:.0f} min" if minutes < 90 else f"{minutes / 60.0:.1f} h"
 
 
 def _teller(on_step: Callable[[StepReport], None], say: Callable[[str], None]) -> Tell:

@@ -8,6 +8,7 @@ from typing import Any, Final
 from hoiray.evaluation.bootstrap import Interval
 from hoiray.evaluation.hand_metrics import HAND_METRICS
 from hoiray.evaluation.tables import Cell, Column, Table
+from hoiray.io.json_values import nan_to_none
 
 JSON_VERSION: Final = 1
 """Of the layout; raised where a key changes its meaning."""
@@ -100,9 +101,5 @@ def _line(cells: Sequence[str]) -> str:
 
 def _plain(cell: Cell) -> Any:  # noqa: ANN401 - JSON
     if isinstance(cell, Interval):
-        return {"value": _finite(cell.value), "low": _finite(cell.low), "high": _finite(cell.high)}
-    return _finite(cell) if isinstance(cell, float) else cell
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+        return nan_to_none({"value": cell.value, "low": cell.low, "high": cell.high})
+    return nan_to_none(cell)

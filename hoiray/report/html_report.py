@@ -7,7 +7,6 @@ run even if it were not escaped. The same page gives the same bytes: there is no
 
 import base64
 import hashlib
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +17,7 @@ from markupsafe import Markup
 
 from hoiray import __version__
 from hoiray.errors import ContractError, describe
+from hoiray.io.json_values import nan_to_none
 from hoiray.io.store import open_uri
 from hoiray.report.sections import Section, cell_texts
 
@@ -56,7 +56,7 @@ def render_report(page: Page) -> str:
     )
     environment.filters |= {"cell_texts": cell_texts, "kind": lambda block: type(block).__name__}
     html = environment.get_template("report.html.j2").render(
-        page=Page(page.title, page.subtitle, page.sections, _finite(page.data)),
+        page=Page(page.title, page.subtitle, page.sections, nan_to_none(page.data)),
         policy=_policy(style, script),
         style=Markup(style),  # noqa: S704 - our own file
         script=Markup(script),  # noqa: S704 - our own file
@@ -107,13 +107,3 @@ def _hash(text: str) -> str:
 
 def _asset(name: str) -> str:
     return (_ASSETS / name).read_text(encoding="utf-8")
-
-
-def _finite(value: Any) -> Any:  # noqa: ANN401 - JSON
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _finite(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(one) for one in value]
-    return value

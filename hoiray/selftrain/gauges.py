@@ -20,6 +20,7 @@ import pyarrow as pa
 from hoiray.errors import ContractError, describe
 from hoiray.geometry.rotations import axis_angle_to_matrix, mirror_axis_angle
 from hoiray.hand.joints import WRIST
+from hoiray.io.json_values import nan_to_none
 from hoiray.metrics.pose import root_aligned_mpjpe_m
 from hoiray.metrics.summary import MM_PER_M
 from hoiray.schema.columns import unpack_column
@@ -154,7 +155,7 @@ class Gauges:
 
     def document(self) -> dict[str, Any]:
         """As JSON takes it; NaN becomes null."""
-        return {name: _plain(value) for name, value in asdict(self).items()}
+        return dict(nan_to_none(asdict(self)))
 
 
 @dataclass
@@ -276,11 +277,3 @@ def _right_hand_poses(table: pa.Table) -> tuple[Floats, Floats]:
         values[~is_right] = mirror_axis_angle(values[~is_right])
         found.append(values.reshape(len(is_right), -1))
     return found[0], found[1]
-
-
-def _plain(value: Any) -> Any:  # noqa: ANN401 - JSON
-    if isinstance(value, dict):
-        return {name: _plain(child) for name, child in value.items()}
-    if isinstance(value, float) and not np.isfinite(value):
-        return None
-    return value

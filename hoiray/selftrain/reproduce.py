@@ -17,6 +17,7 @@ from hoiray.config.dump import dump
 from hoiray.config.what import PaperLimits
 from hoiray.errors import ContractError, describe
 from hoiray.evaluation.bootstrap import Interval
+from hoiray.io.json_values import nan_to_none
 from hoiray.io.store import Store
 from hoiray.selftrain.arms import ARMS, Bench, label_phase, score_phase, train_phase
 from hoiray.selftrain.paper_tables import TABLES, Claim, Measure
@@ -107,7 +108,7 @@ def write_lists(bench: Bench, seed: int, teacher: str, limits: PaperLimits) -> N
         selection.write(bench.store, bench.list_key(seed, teacher, name))
         about[name] = {
             "num_labels": selection.keys.num_rows,
-            "pa_mpjpe_mm": _finite(selection.pa_mpjpe_mm),
+            "pa_mpjpe_mm": nan_to_none(selection.pa_mpjpe_mm),
             "side_right": selection.side_right,
         }
     bench.store.write(about_key, json.dumps(about, indent=1).encode(), durable=True)
@@ -206,10 +207,6 @@ def _scores(store: Store, folder: str, tests: Sequence[str], measures: Mapping[s
     return found
 
 
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None
-
-
 def document(results: Results, plan: Plan, header: Mapping[str, Any]) -> dict[str, Any]:
     """Everything as JSON: what was run, every score of every seed, and every claim with its difference."""
     claims = []
@@ -224,7 +221,7 @@ def document(results: Results, plan: Plan, header: Mapping[str, Any]) -> dict[st
                     "arm": claim.arm,
                     "baseline": claim.baseline,
                     "paper": claim.paper,
-                    "difference": {name: _finite(getattr(difference, name)) for name in ("value", "low", "high")},
+                    "difference": {name: nan_to_none(getattr(difference, name)) for name in ("value", "low", "high")},
                     "num_seeds": num_seeds,
                     "finding": finding_of(claim, difference),
                 }

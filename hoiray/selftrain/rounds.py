@@ -14,7 +14,6 @@ Every file but the first is written by a command that anyone can type; see :mod:
 """
 
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -27,6 +26,7 @@ from hoiray.config.self_training import Audit as AuditConfig
 from hoiray.config.self_training import SelfTraining
 from hoiray.config.what import RunConfig
 from hoiray.errors import ConfigError, ContractError, describe
+from hoiray.io.json_values import nan_to_none
 from hoiray.io.store import Store
 from hoiray.selftrain.audit import Audit, Finding, read_audit
 from hoiray.selftrain.gauges import Gauges, compare_rounds
@@ -100,7 +100,7 @@ class RoundResult:
             "num_rows": self.num_rows,
             "num_accepted": self.num_accepted,
             "gauges_since_last_round": gauges,
-            "audit": None if self.audit is None else _finite(self.audit.document()),
+            "audit": None if self.audit is None else nan_to_none(self.audit.document()),
             "finding": self.finding,
             "decision": self.decision,
         }
@@ -292,9 +292,3 @@ def _refuse_other_hands(audit: Audit, before: Sequence[RoundResult], store: Stor
         expected, found = f"the {first.num_hands} hands of the first round", f"{audit.num_hands} hands, or others"
         fix = "Restore the audit set, or start anew in another folder."
         raise ContractError(describe(what=f"audits in {store.uri}", expected=expected, found=found, fix=fix))
-
-
-def _finite(value: Any) -> Any:  # noqa: ANN401 - JSON
-    if isinstance(value, dict):
-        return {name: _finite(child) for name, child in value.items()}
-    return None if isinstance(value, float) and not math.isfinite(value) else value

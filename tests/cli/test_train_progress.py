@@ -1,7 +1,8 @@
+import time
+
 import pytest
 
-from hoiray.cli import train_progress
-from hoiray.cli.train_progress import duration, epoch_line, show_progress, step_line
+from hoiray.cli.train_progress import epoch_line, show_progress, step_line
 from hoiray.training.reports import EpochReport, Note, StepReport, Timing
 
 STEP = StepReport(2, 30, 100, 5, 230, 1e-3, {"total": 12.345678, "pose": 0.25, "grad_norm": 3.0}, Timing(80.0, 0.031))
@@ -25,18 +26,11 @@ def test_an_epoch_tells_each_score_beside_the_constant_hands() -> None:
     assert epoch_line(EpochReport(1, 5, 200, {"total": 9.87654}, {})) == "epoch 2/5 ended  loss 9.877"
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0.4, "0 s"), (89.0, "89 s"), (120.0, "2 min"), (5000.0, "83 min"), (9000.0, "2.5 h")]
-)
-def test_durations_are_said_as_people_say_them(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
-
-
 def test_without_a_terminal_steps_are_told_now_and_then_and_epochs_always(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = [100.0]
-    monkeypatch.setattr(train_progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
     with show_progress(32) as tell:
         for pause_s in (0.0, 5.0, 11.0):
             now[0] += pause_s

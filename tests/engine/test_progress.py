@@ -62,6 +62,12 @@ def test_a_run_whose_videos_die_wholesale_is_told_to_stop() -> None:
     assert "180 of 200 videos (90.0%) were given up" in str(progress.over_budget(0.05))
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(3.2, "3 s"), (89.0, "89 s"), (600.0, "10 min"), (7200.0, "2.0 h")])
+DURATIONS = [
+    *((0.4, "0 s"), (3.2, "3 s"), (89.0, "89 s"), (120.0, "2 min")),
+    *((5000.0, "83 min"), (7200.0, "2.0 h"), (9000.0, "2.5 h")),
+]
+
+
+@pytest.mark.parametrize(("seconds", "text"), DURATIONS)
 def test_times_are_for_people(seconds: float, text: str) -> None:
     assert duration(seconds) == text
