@@ -35,8 +35,11 @@ $(OUT)/lab.png: $(READY) $(SOURCES)
 	@$(BIN)/hoiray synth lab --out $(OUT)/lab --size tiny --resume
 	@$(BIN)/hoiray inspect $(OUT)/lab --out $@
 
+# Modules are dealt out whole to so many processes; those that start a Ray cluster all go to one (tests/conftest.py).
+TEST_PROCESSES ?= 2
+
 test: $(READY)  ## the test suite
-	@$(BIN)/pytest -m "not slow"
+	@$(BIN)/pytest -m "not slow" -n $(TEST_PROCESSES) --dist loadgroup
 
 test-slow: $(READY)  ## the slower proofs (rebuild of the hand from its sources, and so on)
 	@$(BIN)/pytest -m slow --timeout 1800
@@ -60,9 +63,10 @@ format: $(READY)  ## put the code into the house's format
 schemas: $(READY)  ## write schemas/*.json from hoiray/schema
 	@$(BIN)/python scripts/write_schemas.py
 
-bench: $(READY)  ## the benchmarks
-	@$(BIN)/python jobs/benchmark.py hand --out $(OUT)/benchmark
-	@$(BIN)/python jobs/benchmark.py synth --out $(OUT)/benchmark
+BENCH ?= --out $(OUT)/benchmark
+
+bench: $(READY)  ## the table of speeds, under 20 minutes on two idle cores; BENCH="--force --parts judge" for some of it
+	@$(BIN)/python jobs/benchmark.py all $(BENCH)
 
 CHAOS ?= --rounds 50 --seed 1 --max-minutes 90
 

@@ -13,6 +13,16 @@ os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep modules whole where the suite runs in several processes, and every Ray cluster in one of them.
+
+    Two clusters that start at the same moment may reach for the same port.
+    """
+    with_ray = {item.path for item in items if item.get_closest_marker("ray") is not None}
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("ray" if item.path in with_ray else str(item.path)))
+
+
 @pytest.fixture(scope="session")
 def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
     """A real S3 server with one bucket, on this machine only."""
