@@ -24,9 +24,10 @@ install_with_uv() {
     local pins=()
     mapfile -t pins < <(grep -E '^(torch|torchvision)==' constraints.txt)
     # The machine's own build (CPU wheels are a tenth of the size) lives on torch's index; where that cannot be
-    # reached, the default index serves the CUDA build, which runs on CPUs as well.
+    # reached, the default index serves the CUDA build, which runs on CPUs as well. Asked as if nothing were installed:
+    # what is there already would be found without the index.
     if [ "$backend" != default ]; then
-        if UV_HTTP_RETRIES=0 UV_HTTP_TIMEOUT=15 "$uv" pip install -q --dry-run --no-deps -p "$venv" \
+        if UV_HTTP_RETRIES=0 UV_HTTP_TIMEOUT=15 "$uv" pip install -q --dry-run --reinstall --no-deps -p "$venv" \
             --torch-backend="$backend" "${pins[@]}" >/dev/null 2>&1; then
             torch_args=(--torch-backend="$backend")
         elif [ "$backend" = auto ]; then

@@ -8,7 +8,7 @@ truth of one camera at one instant. None of them knows a pixel.
 import math
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -67,6 +67,9 @@ SplitName: TypeAlias = Literal["train", "validation", "test"]
 
 HAND_DEPTH_RANGE_M = (0.08, 2.5)
 """Depth of the middle of a target hand in any camera; outside of it something is wrong with the staging."""
+
+_STEPPED_BACK_M = 0.12
+"""Depth of the nearest hand before a camera that stepped back for it."""
 
 _SPLIT_SHARES: tuple[tuple[SplitName, float], ...] = (("train", 0.6), ("validation", 0.2), ("test", 0.2))
 _PASSER_BY = 100_000
@@ -184,7 +187,7 @@ def simulate(recording_plan: RecordingPlan) -> Recording:
         subjects=(stage.subject, *bystanders.subjects),
         hands=(acted.hand, *bystanders.hands),
         objects=(*acted.objects, *bystanders.objects),
-        cameras=_cameras(stage, acted),
+        cameras=tuple(_stepped_back(camera, acted.hand) for camera in _cameras(stage, acted)),
         appearance=_appearance(stage, [track.name for track in (*acted.objects, *bystanders.objects)]),
         contact_statistics=acted.contact_statistics,
     )
@@ -240,8 +243,7 @@ def check_recording(recording: Recording) -> None:
     low, high = HAND_DEPTH_RANGE_M
     for camera in recording.cameras:
         _require_finite(recording, f"camera {camera.camera_id}", (camera.T_cam_world,), recording.num_frames)
-        # transl is within 10 cm of the hand; its depth stands for the hand's.
-        depth = np.einsum("ta,ta->t", camera.T_cam_world[:, 2, :3], target.transl) + camera.T_cam_world[:, 2, 3]
+        depth = _depths(camera, target)
         wrong = np.flatnonzero((depth < low) | (depth > high))
         if len(wrong):
             found = f"{depth[wrong[0]]:.3f} m in camera {camera.camera_id}, frame {wrong[0]}"
@@ -561,6 +563,22 @@ def _cameras(stage: _Stage, acted: _Acted) -> tuple[CameraTrack, ...]:
         return (still,)
     sway = egocentric_track if kind == "egocentric" else handheld_track
     return (sway(still, acted.times_s, stage.draw(knobs.shake_m), stage.draw(knobs.shake_rad), rng),)
+
+
+def _depths(camera: CameraTrack, hand: HandTrack) -> FloatArray:
+    """Return (T,) metres along the optical axis: of transl, which is within 10 cm of the hand."""
+    depths = np.einsum("ta,ta->t", camera.T_cam_world[:, 2, :3], hand.transl) + camera.T_cam_world[:, 2, 3]
+    return np.asarray(depths, dtype=np.float64)
+
+
+def _stepped_back(camera: CameraTrack, hand: HandTrack) -> CameraTrack:
+    """Step back along the optical axis where the hand, on its way into the picture, would have touched the lens."""
+    nearest_m = float(_depths(camera, hand).min())
+    if nearest_m >= HAND_DEPTH_RANGE_M[0]:
+        return camera
+    T_cam_world = camera.T_cam_world.copy()
+    T_cam_world[:, 2, 3] += _STEPPED_BACK_M - nearest_m
+    return replace(camera, T_cam_world=T_cam_world)
 
 
 def _focus(acted: _Acted) -> FloatArray:

@@ -144,6 +144,16 @@ def test_target_hands_are_in_front_of_cameras_and_mostly_in_the_picture(name: st
     assert np.mean(np.array(inside) > 0.3) > 0.7
 
 
+def test_a_camera_steps_back_from_a_hand_that_would_touch_its_lens() -> None:
+    """This hand comes into the picture past the camera, 5 cm before it."""
+    recording = simulate(plan("wild", "medium", 1)[98])
+    target = next(track for track in recording.hands if track.is_target)
+    T_cam_world = recording.cameras[0].T_cam_world
+    depth = np.einsum("ta,ta->t", T_cam_world[:, 2, :3], target.transl) + T_cam_world[:, 2, 3]
+    assert depth.min() == pytest.approx(0.12)
+    assert np.count_nonzero(depth < 0.2) < 5
+
+
 def test_left_and_right_hands_and_bystanders_appear_in_the_wild() -> None:
     recordings = [simulate(item) for item in plan("wild", "small", 5)[:12]]
     assert {recording.hands[0].is_right for recording in recordings} == {True, False}
