@@ -39,7 +39,7 @@ $(OUT)/lab.png: $(READY) $(SOURCES)
 TEST_PROCESSES ?= 2
 
 test: $(READY)  ## the test suite
-	@$(BIN)/pytest -m "not slow" -n $(TEST_PROCESSES) --dist loadgroup
+	@$(BIN)/pytest -m "not slow" -n $(TEST_PROCESSES) --dist loadscope --no-loadscope-reorder
 
 test-slow: $(READY)  ## the slower proofs (rebuild of the hand from its sources, and so on)
 	@$(BIN)/pytest -m slow --timeout 1800

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from s3_server import S3Server, running_s3_server
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 # Before anything imports ray or torch: one thread per process, and a Ray that neither calls home nor writes to it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -13,15 +15,20 @@ os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep modules whole where the suite runs in several processes, and every Ray cluster in one of them.
+class ModulesWhole(LoadScopeScheduling):
+    """Deals modules out whole, and all that start a Ray cluster to one process.
 
     Two clusters that start at the same moment may reach for the same port.
     """
-    with_ray = {item.path for item in items if item.get_closest_marker("ray") is not None}
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("ray" if item.path in with_ray else str(item.path)))
+
+    def _split_scope(self, nodeid: str) -> str:
+        module = nodeid.partition("::")[0]
+        return "ray" if "pytest.mark.ray" in (self.config.rootpath / module).read_text(encoding="utf-8") else module
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ModulesWhole:
+    """Say how the suite is dealt out where it runs in several processes."""
+    return ModulesWhole(config, log)
 
 
 @pytest.fixture(scope="session")
