@@ -46,9 +46,11 @@ def lineage(run: LabelRun) -> Lineage:
     )
 
 
-def scene(folder: Path, *, count: int = 6, first_name: str | None = None, **dataset: Any) -> Scene:
+def scene(
+    folder: Path, *, count: int = 6, first_name: str | None = None, later_fps: float = 12, **dataset: Any
+) -> Scene:
     """Two videos of three frames; the second frame of the first and the last of the second are refused."""
-    made, videos = filmed(memory.make_dataset(count, **dataset), folder / "videos")
+    made, videos = filmed(memory.make_dataset(count, **dataset), folder / "videos", later_fps=later_fps)
     rows = refused(true_rows(made, videos, object_boxes=False), [row for row in REFUSED_ROWS if row < count])
     if first_name is not None:
         names = [first_name if name == videos[0].video_id else name for name in rows["video_id"].to_pylist()]

@@ -13,33 +13,43 @@ from hoiray.config.what import Hand
 from hoiray.datasets.label_run import LabelFile, LabelRun
 from hoiray.datasets.video_frames import StoredVideo, numbered_frames
 from hoiray.geometry.boxes import from_points
+from hoiray.io.encode import H264_MP4, encode_video
 from hoiray.io.parquet import digest, parquet_bytes
 from hoiray.io.store import Store
 from hoiray.schema.columns import pack_column
 from hoiray.schema.conform import conform, empty_table
 from hoiray.schema.tables import LABELS, VIDEOS
-from hoiray.synthetic.encode import H264_MP4, encode_video
 
 PREDICT_ID, JUDGE_ID = "p" * 32, "j" * 32
 FRAMES_PER_VIDEO = 3
 
 
 def write_video(
-    folder: Path, name: str, images: list[np.ndarray], size_wh: tuple[int, int] = memory.SIZE_WH
+    folder: Path,
+    name: str,
+    images: list[np.ndarray],
+    size_wh: tuple[int, int] = memory.SIZE_WH,
+    *,
+    fps: float = 12,
 ) -> StoredVideo:
     store = Store.open(folder)
-    store.write(name, encode_video(iter(images), H264_MP4, fps=12, size_wh=size_wh))
+    store.write(name, encode_video(iter(images), H264_MP4, fps=fps, size_wh=size_wh))
     info = store.info(name)
     assert info is not None
     return StoredVideo(name, None, store.url(name), info.size_bytes, info.etag)
 
 
-def filmed(dataset: memory.MemoryDataset, folder: Path) -> tuple[memory.MemoryDataset, list[StoredVideo]]:
-    """Film a data set's images, a few frames a video, and return it with the images the videos show."""
+def filmed(
+    dataset: memory.MemoryDataset, folder: Path, *, later_fps: float = 12
+) -> tuple[memory.MemoryDataset, list[StoredVideo]]:
+    """Film a data set's images, a few frames a video, and return it with the images the videos show.
+
+    The first video has 12 frames a second, the others `later_fps`.
+    """
     videos, images = [], []
     for first in range(0, len(dataset), FRAMES_PER_VIDEO):
         shown = dataset.images[first : first + FRAMES_PER_VIDEO]
-        video = write_video(folder, f"v{first:03d}.mp4", shown)
+        video = write_video(folder, f"v{first:03d}.mp4", shown, fps=later_fps if first else 12)
         videos.append(video)
         images += list(numbered_frames(video, range(len(shown)), None))
     return replace(dataset, images=images), videos

@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from hoiray.config.load import parse_run
 from hoiray.config.what import RunConfig
+from hoiray.io.encode import H264_MP4, encode_video
 from hoiray.io.parquet import parquet_bytes
 from hoiray.io.store import Store
 from hoiray.schema.marker import CommitMarker
@@ -17,7 +18,6 @@ from hoiray.schema.tables import BOXES
 from hoiray.stages.commit import read_marker, read_rows
 from hoiray.stages.label_job import LabelJob
 from hoiray.stages.pending import committed_ids
-from hoiray.synthetic.encode import H264_MP4, encode_video
 
 SIZE_WH = (64, 48)
 OTHER_SIZE_WH = (48, 64)

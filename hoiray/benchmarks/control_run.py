@@ -18,9 +18,9 @@ import numpy as np
 import pyarrow as pa
 
 from hoiray.benchmarks.processes import Usage, descendants, usage
+from hoiray.io.encode import H264_MP4, encode_video
 from hoiray.io.parquet import parquet_bytes
 from hoiray.schema.tables import BOXES
-from hoiray.synthetic.encode import H264_MP4, encode_video
 
 NUM_CLIPS: Final = 8
 NUM_FRAMES: Final = 4

@@ -141,8 +141,8 @@ def decoded_frames_per_s() -> float:
     import numpy as np
 
     from hoiray.datasets.video_frames import read_frames
+    from hoiray.io.encode import VIDEO_CODECS, VideoEncoder
     from hoiray.io.store import Store
-    from hoiray.synthetic.encode import VIDEO_CODECS, VideoEncoder
 
     width, height = CLIP_WH
     encoder = VideoEncoder(VIDEO_CODECS["webm"], fps=12.0, size_wh=CLIP_WH)

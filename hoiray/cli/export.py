@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import typer
 
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from hoiray.datasets.label_run import LabelRun
     from hoiray.export.lineage import Lineage
     from hoiray.hand.load import HandArrays, Licence
+
+LOST_VIDEOS: Final = frozenset({"video_unreadable", "other_rate"})
+"""Reasons why a whole video is not in an export that could be there: the exit status tells."""
 
 
 @dataclass(frozen=True)
@@ -119,4 +122,4 @@ def _report(out: str, told: Mapping[str, Any], *, is_new: bool) -> int:
         typer.echo(f"export: {count} labels are not in it: {LEFT_OUT.get(name, name)}", err=True)
     for message in told["unreadable"]:
         typer.echo(f"export: {message}", err=True)
-    return EXIT_UNFINISHED if "video_unreadable" in counts["left_out"] else 0
+    return EXIT_UNFINISHED if LOST_VIDEOS & counts["left_out"].keys() else 0

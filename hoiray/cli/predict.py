@@ -20,6 +20,7 @@ from hoiray.errors import ConfigError, describe
 from hoiray.evaluation.placement import guessed_intrinsics, wrist_from_image
 from hoiray.geometry.control_points import control_points
 from hoiray.geometry.transforms import transform_points
+from hoiray.io.encode import VIDEO_CODECS, VideoEncoder
 from hoiray.io.store import Store
 from hoiray.predictors.load import load_network
 from hoiray.predictors.network import Attention, NetworkPredictor
@@ -34,7 +35,6 @@ from hoiray.report.prediction_picture import (
     draw_prediction,
     hand_colour,
 )
-from hoiray.synthetic.encode import VIDEO_CODECS, VideoEncoder
 
 if TYPE_CHECKING:
     from hoiray.hand.model import HandModel

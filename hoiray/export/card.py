@@ -18,6 +18,7 @@ NOT_STATED: Final = "not stated by whoever exported them"
 
 LEFT_OUT: Final[Mapping[str, str]] = {
     "video_unreadable": "the video is missing, was changed or is damaged",
+    "other_rate": "a dataset has one frame rate, and their videos have another one",
     "no_answer": "the predictor gave no answer: there are no joints",
     "no_parameters": "joints only: there are no parameters of a hand model",
     "no_camera": "the camera is not known, so the hand has no place in space",

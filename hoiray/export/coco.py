@@ -16,9 +16,10 @@ from hoiray.errors import InputError
 from hoiray.export.card import FormatCard
 from hoiray.export.job import ExportJob
 from hoiray.export.names import safe_name
-from hoiray.export.pictures import encode_jpeg, encode_json, labelled_frames
+from hoiray.export.pictures import labelled_frames
 from hoiray.export.rows import Row, VideoLabels, plain_row
 from hoiray.hand.joints import NUM_JOINTS
+from hoiray.io.encode import encode_jpeg, encode_json
 
 MAX_ANNOTATIONS: Final = 50_000
 """Of a file; the next video begins another one. About 150 MB as JSON."""

@@ -10,7 +10,6 @@ sequence, whose name ends in 1: in the format's own language another camera of t
 never parts them.
 """
 
-import pickle
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -24,19 +23,17 @@ from hoiray.errors import ConfigError, InputError, describe
 from hoiray.export.card import FormatCard
 from hoiray.export.job import ExportJob
 from hoiray.export.names import letters_of
-from hoiray.export.pictures import Image, encode_json, encode_png, labelled_frames, letterbox, letterbox_affine
+from hoiray.export.pictures import Image, labelled_frames, letterbox, letterbox_affine
 from hoiray.export.rows import Row
 from hoiray.filters.perspective import wrist_from_camera
 from hoiray.hand.load import HandArrays
+from hoiray.io.encode import encode_json, encode_pickle, encode_png
 
 VERSION: Final = "ho3d_v2"
 MAX_HANDS: Final = 10
 """Right hands in a frame: the last sign of a sequence's name is one digit."""
 
 SEQUENCES_KEY: Final = "sequences.jsonl"
-
-_NEW_NUMPY: Final = b"cnumpy._core.multiarray\n"
-_OLD_NUMPY: Final = b"cnumpy.core.multiarray\n"
 
 CARD: Final = FormatCard(
     title="folders in HO-3D v2's layout",
@@ -111,7 +108,7 @@ def write_ho3d(job: ExportJob) -> None:
         names = sorted({line.partition("/")[0] for line in lines[num_before:]})
         sequences += [encode_json({"sequence": name, "video_id": video.video_id}) for name in names]
     if lines:
-        job.out.write(SEQUENCES_KEY, b"\n".join(sequences) + b"\n")
+        job.out.write(SEQUENCES_KEY, b"".join(sequences))
         job.out.write(facts.list_key("train"), "".join(f"{line}\n" for line in lines).encode())
 
 
@@ -176,7 +173,7 @@ def _write_frame(job: ExportJob, video_id: str, number: int, image: Image, hands
     for place, hand in enumerate(ordered):
         sequence, frame = f"{letters_of(video_id)}{place}", f"{number:04d}"
         job.out.write(facts.image_key(VERSION, "train", sequence, frame), picture)
-        job.out.write(facts.meta_key("train", sequence, frame), encode_meta(meta_of(hand, A)))
+        job.out.write(facts.meta_key("train", sequence, frame), encode_pickle(meta_of(hand, A)))
         lines.append(facts.sample_line(sequence, number))
         job.tally.wrote(hand.row)
     return lines
@@ -203,9 +200,3 @@ def meta_of(hand: PlacedHand, A: FloatArray) -> dict[str, Any]:
         **target,
         "hoiray": {**{name: row[name] for name in told}, "is_camera_assumed": hand.is_assumed},
     }
-
-
-def encode_meta(meta: dict[str, Any]) -> bytes:
-    """Pickle a meta as Python 2 would have, under the names that every NumPy reads."""
-    plain = {key: value.copy(order="C") if isinstance(value, np.ndarray) else value for key, value in meta.items()}
-    return pickle.dumps(plain, protocol=2).replace(_NEW_NUMPY, _OLD_NUMPY)

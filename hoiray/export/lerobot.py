@@ -25,11 +25,11 @@ from hoiray.errors import InputError, describe
 from hoiray.export.card import FormatCard
 from hoiray.export.episode_stats import RunningStats
 from hoiray.export.job import ExportJob
-from hoiray.export.pictures import encode_json, letterbox, letterbox_affine
+from hoiray.export.pictures import letterbox, letterbox_affine
 from hoiray.export.rows import Row, VideoLabels
-from hoiray.export.video_file import PIXEL_FORMAT, VideoFile
 from hoiray.geometry.arrays import FloatArray
 from hoiray.geometry.crops import apply_affine
+from hoiray.io.encode import H264_SEEKABLE_MP4, PIXEL_FORMAT, VideoEncoder, encode_json
 from hoiray.io.parquet import parquet_bytes
 from hoiray.io.store import open_uri
 
@@ -97,6 +97,10 @@ joints, is_good = item["hand.joints_3d"], item["hand.verdict"] == 2
 )
 
 
+class OtherRateError(InputError):
+    """A video that is whole, and has another frame rate than the dataset."""
+
+
 @dataclass
 class _Dataset:
     """What is known of the dataset while it is written.
@@ -126,6 +130,8 @@ def write_lerobot(job: ExportJob) -> None:
     for video, chosen in job.videos():
         try:
             _add_video(job, made, video, chosen)
+        except OtherRateError as error:
+            job.tally.unreadable(error, len(chosen), why="other_rate")
         except InputError as error:
             job.tally.unreadable(error, len(chosen))
     if made.num_episodes:
@@ -137,7 +143,8 @@ def _add_video(job: ExportJob, made: _Dataset, video: VideoLabels, chosen: list[
     """Write the frames and the episodes of a video.
 
     Raises:
-        InputError: the video cannot be read, or has another frame rate; nothing of it is in the dataset then.
+        InputError: the video cannot be read; nothing of it is in the dataset then.
+        OtherRateError: it has another frame rate.
     """
     tracks: dict[int, dict[int, Row]] = defaultdict(dict)
     for row in video.rows(with_refused=True):
@@ -146,9 +153,9 @@ def _add_video(job: ExportJob, made: _Dataset, video: VideoLabels, chosen: list[
     tracks = {track: rows for track, rows in tracks.items() if any((track, number) in wanted for number in rows)}
     fps = _rate_of(job, video)
     if made.fps is not None and fps != made.fps:
-        fix = "Label with videos.sample_rate_hz, so that all videos have one rate, or export runs of one rate."
+        fix = "Label with videos.sample_rate_hz, so that all videos have one rate, or label videos of one rate."
         expected, found = f"{float(made.fps):g} frames a second, as the first video", f"{float(fps):g}"
-        raise InputError(describe(what=video.video_id, expected=expected, found=found, fix=fix))
+        raise OtherRateError(describe(what=video.video_id, expected=expected, found=found, fix=fix))
     first_row = next(iter(next(iter(tracks.values())).values()))
     from_wh = first_row["image_width_px"], first_row["image_height_px"]
     size_wh = made.size_wh if made.fps is not None else (from_wh[0] // 2 * 2, from_wh[1] // 2 * 2)
@@ -181,12 +188,12 @@ def _write_video(
 ) -> None:
     with tempfile.TemporaryDirectory(prefix="hoiray-export-") as folder:
         path = Path(folder) / "video.mp4"
-        file = VideoFile(path, fps=fps, size_wh=size_wh)
+        encoder = VideoEncoder(H264_SEEKABLE_MP4, fps=fps, size_wh=size_wh, path=path)
         try:
             for image in numbered_frames(video.require_stored(), frames, job.run.sample_rate_hz):
-                file.add(letterbox(image, size_wh))
+                encoder.add(letterbox(image, size_wh))
         finally:
-            file.close()
+            encoder.finish()
         job.out.write(f"videos/{VIDEO_KEY}/{_place(number)}.mp4", path.read_bytes())
 
 
@@ -315,7 +322,7 @@ def _write_episodes(job: ExportJob, made: _Dataset) -> None:
 
 def _write_meta(job: ExportJob, made: _Dataset) -> None:
     assert made.fps is not None
-    job.out.write("meta/videos.jsonl", b"\n".join(made.videos) + b"\n")
+    job.out.write("meta/videos.jsonl", b"".join(made.videos))
     tasks = pa.table({"task_index": pa.array([0], pa.int64()), "task": pa.array([TASK])})
     job.out.write("meta/tasks.parquet", parquet_bytes(tasks, {"pandas": _INDEX_IS_TASK}))
     job.out.write("meta/stats.json", encode_json({name: own.to_json() for name, own in sorted(made.stats.items())}))

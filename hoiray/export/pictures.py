@@ -1,9 +1,8 @@
 """The pixels of an export: frames of the labelled videos, made to fit where a format has one size for all."""
 
-import json
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import Any, Final, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +14,6 @@ from hoiray.geometry.arrays import FloatArray
 from hoiray.geometry.crops import resize_affine
 
 Image: TypeAlias = npt.NDArray[np.uint8]
-
-JPEG_QUALITY: Final = 95
 
 
 def labelled_frames(
@@ -48,26 +45,6 @@ def _require_size(video: VideoLabels, row: Row, image: Image) -> None:
         expected, found = f"frames of {size_wh[0]} x {size_wh[1]} px", f"{image.shape[1]} x {image.shape[0]} px"
         fix = "It is not the video that was labelled: restore that one."
         raise InputError(describe(what=video.video_id, expected=expected, found=found, fix=fix))
-
-
-def encode_jpeg(image: Image) -> bytes:
-    """Encode RGB (H, W, 3) uint8."""
-    import cv2
-
-    pixels = np.ascontiguousarray(image[..., ::-1])
-    return bytes(cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1].tobytes())
-
-
-def encode_png(image: Image) -> bytes:
-    """Encode RGB (H, W, 3) uint8 without loss."""
-    import cv2
-
-    return bytes(cv2.imencode(".png", np.ascontiguousarray(image[..., ::-1]))[1].tobytes())
-
-
-def encode_json(value: dict[str, Any]) -> bytes:
-    """Encode plain data: ASCII, sorted keys; NaN is no JSON and raises ValueError."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
 def fitted_size(from_wh: tuple[int, int], to_wh: tuple[int, int]) -> tuple[int, int]:

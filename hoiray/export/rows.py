@@ -35,7 +35,7 @@ class Tally:
         num_written: labels in the export, however they are laid out.
         num_written_accepted: of these, accepted ones.
         left_out: labels that were to be exported and could not be, by what they lack.
-        messages: of the first videos that could not be read.
+        messages: of the first videos that are missing as a whole.
     """
 
     num_videos: int = 0
@@ -57,9 +57,9 @@ class Tally:
         if count:
             self.left_out[why] += count
 
-    def unreadable(self, error: InputError, count: int) -> None:
-        """Count the labels of a video whose frames cannot be had."""
-        self.leave_out("video_unreadable", count)
+    def unreadable(self, error: InputError, count: int, *, why: str = "video_unreadable") -> None:
+        """Count the labels of a video whose frames cannot be had, or not as the format wants them."""
+        self.leave_out(why, count)
         if len(self.messages) < MAX_TOLD:
             self.messages.append(str(error))
 

@@ -15,11 +15,12 @@ from hoiray.errors import InputError
 from hoiray.export.card import FormatCard
 from hoiray.export.job import ExportJob
 from hoiray.export.names import safe_name
-from hoiray.export.pictures import Image, encode_jpeg, encode_json, labelled_frames, warp
+from hoiray.export.pictures import Image, labelled_frames, warp
 from hoiray.export.rows import Row, VideoLabels, plain_row
 from hoiray.geometry.arrays import FloatArray
 from hoiray.geometry.boxes import is_valid
 from hoiray.geometry.crops import apply_affine, crop_affine, crop_intrinsics
+from hoiray.io.encode import encode_jpeg, encode_json
 
 MAX_SHARD_BYTES: Final = 128 << 20
 """A shard is closed before a sample would make it larger; it is in memory while it is written."""

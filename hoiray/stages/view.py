@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from hoiray.errors import HoirayError, InputError, describe
 from hoiray.hand.model import HandModel
+from hoiray.io.encode import VIDEO_CODECS, VideoEncoder
 from hoiray.io.store import Store, open_uri
 from hoiray.render.overlay import Image
 from hoiray.report.label_frame import draw_label_frame
@@ -22,7 +23,6 @@ from hoiray.stages.report_origins import read_run
 from hoiray.stages.report_rows import find_judge_id, read_tables
 from hoiray.stages.run_layout import labels_area
 from hoiray.stages.teacher import hand_file
-from hoiray.synthetic.encode import VIDEO_CODECS, VideoEncoder
 
 UNKNOWN_RATE_HZ: Final = 25.0
 """Of the drawn video where neither the plan nor the file tells one."""

@@ -17,10 +17,10 @@ from typing import Any, Final, cast
 from hoiray import __version__
 from hoiray.datasets.formats.truth import DATASET_KEY, TRUTH_FOLDER
 from hoiray.errors import ConfigError, ContractError, describe
+from hoiray.io.encode import encode_json
 from hoiray.io.store import Store
 from hoiray.synthetic.card import CARD_KEY, RecordingFacts, write_card
 from hoiray.synthetic.domains import DOMAIN_NAMES, SIZE_NAMES, SizeName, domain_of
-from hoiray.synthetic.encode import encode_json
 from hoiray.synthetic.scene import Recording, View
 from hoiray.synthetic.world import RecordingPlan, plan, simulate, view
 from hoiray.synthetic.writers.dexycb import DEXYCB

@@ -21,7 +21,7 @@ from hoiray.geometry.boxes import iou
 from hoiray.hand.model import HandModel
 from hoiray.models.checkpoint import write_checkpoint
 from hoiray.models.network import HandObjectNetwork
-from hoiray.synthetic.encode import H264_MP4, encode_video
+from hoiray.io.encode import H264_MP4, encode_video
 
 
 def call(*arguments: object) -> Any:

@@ -12,7 +12,7 @@ from evaluated_set import write_network
 
 from hoiray.cli.predict import PredictionRequest, predict
 from hoiray.errors import ConfigError, InputError
-from hoiray.synthetic.encode import VIDEO_CODECS, encode_video
+from hoiray.io.encode import VIDEO_CODECS, encode_video
 
 BOX = "40,30,110,100"
 

@@ -108,13 +108,12 @@ def test_counters_episodes_and_videos_agree(tmp_path: Path, monkeypatch: pytest.
     assert tasks.iloc[0].name == lerobot.TASK
 
 
-def test_videos_of_two_rates_do_not_fit_one_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = scene(tmp_path)
-    rates = iter([lerobot.Fraction(12), lerobot.Fraction(25)])
-    monkeypatch.setattr(lerobot, "_rate_of", lambda *_: next(rates))
+def test_a_video_of_another_rate_is_left_out_under_that_name(tmp_path: Path) -> None:
+    made = scene(tmp_path, later_fps=25)
     told, _ = export_labels(made.job(tmp_path / "out"), "lerobot")
-    assert told["counts"]["left_out"] == {"video_unreadable": 2}
-    assert "expected 12 frames a second, as the first video, found 25" in told["unreadable"][0]
+    assert told["counts"]["left_out"] == {"other_rate": 2}
+    assert "expected 12 frames a second, as the first video, found 25. Label with" in told["unreadable"][0]
+    assert json.loads((tmp_path / "out" / "meta" / "info.json").read_text())["total_episodes"] == 1
 
 
 @pytest.fixture(scope="module")

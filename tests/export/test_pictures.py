@@ -1,15 +1,11 @@
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from export_scenes import scene
 
 from hoiray.errors import InputError
 from hoiray.export.pictures import (
-    encode_jpeg,
-    encode_json,
-    encode_png,
     fitted_size,
     labelled_frames,
     letterbox,
@@ -36,18 +32,6 @@ def test_a_video_of_another_size_than_was_labelled_is_refused(tmp_path: Path) ->
     rows = [{**row, "image_width_px": 999} for row in video.rows(with_refused=True)]
     with pytest.raises(InputError, match="expected frames of 999 x 240 px, found 320 x 240 px"):
         list(labelled_frames(video, rows, None))
-
-
-def test_pictures_keep_their_colours() -> None:
-    image = RNG.integers(0, 255, (20, 30, 3), dtype=np.uint8)
-    assert np.array_equal(cv2.imdecode(np.frombuffer(encode_png(image), np.uint8), 1)[..., ::-1], image)
-    red = np.full((16, 16, 3), (220, 10, 10), np.uint8)
-    assert np.abs(cv2.imdecode(np.frombuffer(encode_jpeg(red), np.uint8), 1)[..., ::-1].astype(int) - red).max() < 4
-
-
-def test_nan_is_no_json() -> None:
-    with pytest.raises(ValueError, match="Out of range"):
-        encode_json({"a": float("nan")})
 
 
 @pytest.mark.parametrize("from_wh", [(1280, 720), (320, 240), (300, 900), (640, 480)])

@@ -5,9 +5,9 @@ import pytest
 
 from hoiray.datasets.video_frames import read_frames
 from hoiray.errors import InputError
+from hoiray.io.encode import H264_MP4, encode_video
 from hoiray.io.store import Store
 from hoiray.report.stills import read_stills
-from hoiray.synthetic.encode import H264_MP4, encode_video
 
 
 @pytest.fixture(scope="module")

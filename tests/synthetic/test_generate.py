@@ -23,12 +23,12 @@ from hoiray.datasets.sample import AnnotatedDataset, Sample
 from hoiray.datasets.video_frames import read_frames
 from hoiray.errors import ConfigError, ContractError
 from hoiray.hand.load import load_hand_arrays
+from hoiray.io.encode import decode_rle
 from hoiray.io.store import Store
 from hoiray.render.raster import concatenate_meshes, rasterise
 from hoiray.schema.tables import TRUTH_HANDS, TRUTH_OBJECTS
 from hoiray.synthetic import generate as generating
 from hoiray.synthetic.card import CARD_KEY
-from hoiray.synthetic.encode import decode_rle
 from hoiray.synthetic.generate import Job, Outcome, Request, generate, make_request, run_job
 from hoiray.synthetic.objects import build_object
 from hoiray.synthetic.world import plan

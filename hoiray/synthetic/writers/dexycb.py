@@ -16,8 +16,8 @@ from hoiray.datasets.formats import dexycb as facts
 from hoiray.errors import ContractError, describe
 from hoiray.geometry.cameras import project_points
 from hoiray.hand.load import mirror_hand_arrays
+from hoiray.io.encode import encode_jpeg, encode_npz, encode_png
 from hoiray.io.store import Store
-from hoiray.synthetic.encode import encode_jpeg, encode_npz, encode_png
 from hoiray.synthetic.scene import Recording
 from hoiray.synthetic.writers.ho3d import write_object_models
 from hoiray.synthetic.writers.shot import (

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from hoiray.datasets.formats import fpha as facts
 from hoiray.geometry.transforms import invert_transform, transform_points
+from hoiray.io.encode import encode_jpeg, encode_ply, encode_png
 from hoiray.io.store import Store
 from hoiray.render.raster import concatenate_meshes, rasterise
-from hoiray.synthetic.encode import encode_jpeg, encode_ply, encode_png
 from hoiray.synthetic.objects import build_object
 from hoiray.synthetic.scene import Recording
 from hoiray.synthetic.writers.shot import (

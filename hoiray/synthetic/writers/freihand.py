@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from hoiray.datasets.formats import freihand as facts
 from hoiray.hand.joints import reorder, tip_vertices
+from hoiray.io.encode import encode_jpeg
 from hoiray.io.store import Store
-from hoiray.synthetic.encode import encode_jpeg
 from hoiray.synthetic.scene import Recording
 from hoiray.synthetic.writers.ho3d import join_json_list, json_array
 from hoiray.synthetic.writers.shot import (

@@ -21,8 +21,8 @@ from hoiray.datasets.formats import ho3d_processed as processed
 from hoiray.errors import ContractError, describe
 from hoiray.geometry.cameras import project_points
 from hoiray.geometry.transforms import mano_opengl_to_opencv, points_opencv_to_opengl, transform_points
+from hoiray.io.encode import encode_jpeg, encode_json, encode_obj, encode_pickle, encode_png, encode_points
 from hoiray.io.store import Store
-from hoiray.synthetic.encode import encode_jpeg, encode_json, encode_obj, encode_pickle, encode_png, encode_points
 from hoiray.synthetic.objects import ObjectMesh, build_object
 from hoiray.synthetic.scene import Recording
 from hoiray.synthetic.writers.shot import (

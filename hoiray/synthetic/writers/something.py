@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hoiray.datasets.formats import something as facts
+from hoiray.io.encode import VP9_WEBM, VideoEncoder, at_quality, encode_json
 from hoiray.io.store import Store
-from hoiray.synthetic.encode import VP9_WEBM, VideoEncoder, at_quality, encode_json
 from hoiray.synthetic.scene import Recording
 from hoiray.synthetic.writers.shot import (
     FloatArray,

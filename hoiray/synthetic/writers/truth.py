@@ -17,12 +17,12 @@ from hoiray.datasets.formats.truth import TRUTH_TIP_SET, hands_key, objects_key,
 from hoiray.geometry.boxes import from_points
 from hoiray.geometry.cameras import project_points
 from hoiray.hand.joints import TIP_JOINTS, tip_vertices
+from hoiray.io.encode import encode_rle
 from hoiray.io.store import Store
 from hoiray.render.raster import rasterise
 from hoiray.schema.columns import Column, TableSchema
 from hoiray.schema.conform import conform
 from hoiray.schema.tables import TRUTH_HANDS, TRUTH_OBJECTS
-from hoiray.synthetic.encode import encode_rle
 from hoiray.synthetic.writers.shot import (
     FloatArray,
     HandTruth,

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Final
 
+from hoiray.io.encode import VIDEO_CODECS, VideoEncoder, at_quality
 from hoiray.io.store import Store
-from hoiray.synthetic.encode import VIDEO_CODECS, VideoEncoder, at_quality
 from hoiray.synthetic.scene import Recording
 from hoiray.synthetic.writers.shot import Format, Part, Placement, RecordingWriter, Shot, Slot
 

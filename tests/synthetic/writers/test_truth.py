@@ -7,10 +7,10 @@ from toy_world import make_recording, slot, view_of, write_recording
 from hoiray.datasets.formats.truth import hands_key, objects_key, read_truth
 from hoiray.errors import InputError
 from hoiray.geometry.cameras import project_points
+from hoiray.io.encode import decode_rle
 from hoiray.io.store import Store
 from hoiray.render.raster import rasterise
 from hoiray.schema.tables import TRUTH_HANDS, TRUTH_OBJECTS
-from hoiray.synthetic.encode import decode_rle
 from hoiray.synthetic.writers import truth
 from hoiray.synthetic.writers.shot import Placement, Shot, pose_views, truth_model
 from hoiray.synthetic.writers.videos import VIDEOS

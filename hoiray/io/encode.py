@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -201,6 +202,11 @@ H264_MP4: Final = VideoCodec("libx264", "mp4", MappingProxyType({"crf": "23", "p
 H264_MKV: Final = VideoCodec("libx264", "matroska", H264_MP4.options, "yuv444p")
 MPEG4_AVI: Final = VideoCodec("mpeg4", "avi", MappingProxyType({"qmin": "5", "qmax": "5"}))
 
+H264_SEEKABLE_MP4: Final = VideoCodec(
+    "libx264", "mp4", MappingProxyType({"crf": "20", "preset": "veryfast", "g": "2", "sc_threshold": "0"}), "yuv444p"
+)
+"""Every second frame is a key frame, for a training that reads frames at random."""
+
 VIDEO_CODECS: Final[Mapping[str, VideoCodec]] = MappingProxyType(
     {"mp4": H264_MP4, "webm": VP9_WEBM, "mkv": H264_MKV, "avi": MPEG4_AVI}
 )
@@ -224,23 +230,30 @@ def at_quality(codec: VideoCodec, quality: float) -> VideoCodec:
 
 
 class VideoEncoder:
-    """Take frames one by one, return the file. One thread, no clock, no random identity."""
+    """Take frames one by one, return the file. One thread, no clock, no random identity.
 
-    def __init__(self, codec: VideoCodec, *, fps: float, size_wh: tuple[int, int]) -> None:
+    Attributes:
+        num_frames: taken so far.
+    """
+
+    def __init__(
+        self, codec: VideoCodec, *, fps: float | Fraction, size_wh: tuple[int, int], path: Path | None = None
+    ) -> None:
         """Begin a file.
 
         Args:
             codec: how.
             fps: constant rate.
             size_wh: width and height of every frame, px.
+            path: where it is written as frames come, so that a long video is never in memory; None: into memory.
         """
         import av
         from av.codec.context import Flags as CodecFlags
         from av.container.core import Flags as ContainerFlags
 
-        self._size_wh, self._num_frames = size_wh, 0
+        self._size_wh, self.num_frames = size_wh, 0
         self._buffer = io.BytesIO()
-        self._container = av.open(self._buffer, "w", format=codec.container)
+        self._container = av.open(self._buffer if path is None else str(path), "w", format=codec.container)
         self._container.flags |= ContainerFlags.bitexact.value
         rate = Fraction(fps).limit_denominator(1001)
         self._time_base = 1 / rate
@@ -263,17 +276,18 @@ class VideoEncoder:
         width, height = self._size_wh
         if image.shape != (height, width, 3):
             expected = f"(H, W, 3) = ({height}, {width}, 3)"
-            what = f"frame {self._num_frames}"
+            what = f"frame {self.num_frames}"
             raise ContractError(describe(what=what, expected=expected, found=str(image.shape), fix="Keep one size."))
         frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
-        frame.pts = self._num_frames
+        frame.pts = self.num_frames
         frame.time_base = self._time_base
         self._container.mux(self._stream.encode(frame))
-        self._num_frames += 1
+        self.num_frames += 1
 
     def finish(self) -> bytes:
-        """Close the file and return it."""
-        self._container.mux(self._stream.encode())
+        """Close the file, and return it; nothing where it was written to a path."""
+        if self.num_frames:
+            self._container.mux(self._stream.encode())
         self._container.close()
         return self._buffer.getvalue()
 
