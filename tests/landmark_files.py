@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from hoiray.predictors.landmarks.files import default_folder, missing_files
+from hoiray.io.landmark_files import default_folder, missing_files
 
 FOLDER = default_folder()
 

@@ -11,9 +11,9 @@ def fetch_landmarks(*, folder: Path | None, wheel: Path | None) -> None:
     """Fetch the landmark networks, and say what may be done next.
 
     Raises:
-        ConfigError, InputError, ContractError: see :func:`hoiray.predictors.landmarks.files.fetch`.
+        ConfigError, InputError, ContractError: see :func:`hoiray.io.landmark_files.fetch`.
     """
-    from hoiray.predictors.landmarks.files import PACKAGE, VERSION, default_folder, fetch
+    from hoiray.io.landmark_files import PACKAGE, VERSION, default_folder, fetch
 
     chosen = default_folder() if folder is None else folder
     kept = fetch(chosen, wheel=wheel)
@@ -26,7 +26,7 @@ def fetch_landmarks(*, folder: Path | None, wheel: Path | None) -> None:
 
 def list_assets() -> None:
     """Say what has been fetched."""
-    from hoiray.predictors.landmarks.files import COMMAND, default_folder, missing_files
+    from hoiray.io.landmark_files import COMMAND, default_folder, missing_files
 
     folder = default_folder()
     missing = missing_files(folder)

@@ -49,7 +49,7 @@ class LabelRequest:
         source: a run file, or the place of the videos.
         overrides: changes of single fields of either file.
         cluster: cluster file; None for this machine.
-        boxes, box_format, teacher, out: of the quick form, which has no run file.
+        boxes, box_format, teacher, detector, out: of the quick form, which has no run file.
         uses_ray: False labels in this process, one shard after another.
         ray_address: a cluster to use; None starts a Ray here, unless the environment names one.
         device: where the teacher computes.
@@ -64,6 +64,7 @@ class LabelRequest:
     boxes: str | None = None
     box_format: str | None = None
     teacher: str | None = None
+    detector: str | None = None
     out: str | None = None
     uses_ray: bool = True
     ray_address: str | None = None
@@ -167,29 +168,35 @@ def _quick_run(request: LabelRequest, overrides: Sequence[str]) -> RunConfig:
     """Build the run of the quick form: videos, teacher, output, perhaps boxes; defaults for the rest."""
     from hoiray.cli.index import box_format_of
 
-    finds_hands = request.teacher == LANDMARKS
+    finds_hands = request.teacher == LANDMARKS or request.detector is not None
     needed = ("teacher", "out") if finds_hands else ("boxes", "teacher", "out")
     missing = [f"--{name}" for name in needed if getattr(request, name) is None]
     if missing:
-        fix = f"Add them, take --teacher {LANDMARKS}, which needs no boxes, or name a run file (.yaml)."
+        fix = f"Add them, take --teacher {LANDMARKS} or a --detector, which need no boxes, or name a run file (.yaml)."
         what = f"hoiray label {request.source}"
         raise ConfigError(describe(what=what, expected=f"{', '.join(missing)} too", found="none", fix=fix))
     box_format = "none" if request.boxes is None else box_format_of(request.boxes, request.box_format)
     import yaml
 
+    tells_sides = box_format != "something_else" and request.detector is None
+    is_landmarks = request.teacher == LANDMARKS
     values: dict[str, Any] = {
         "output_uri": request.out,
-        **(_landmark_teacher(has_boxes=box_format != "none") if finds_hands else _network_teacher(request.teacher)),
+        **(_landmark_teacher() if is_landmarks else _network_teacher(request.teacher)),
+        "detector": None if request.detector is None else {"checkpoint_uri": request.detector},
         "videos": {
             "uri": request.source,
             "boxes_uri": request.boxes,
             "box_format": box_format,
             # Something-Else's boxes number frames at 12 a second
             "sample_rate_hz": 12 if box_format == "something_else" else None,
-            "hand_side": "both" if box_format == "something_else" else "boxes",
+            "hand_side": "boxes" if tells_sides else "both",
         },
         "hand": {"flat_hand_mean": True},
     }
+    if box_format == "none":
+        # boxes that made the crops say nothing about what is in them
+        values["limits"] = {"preset": "paper", "min_box_iou": None}
     return parse_run(yaml.safe_dump(values), overrides, source="the options")
 
 
@@ -197,17 +204,13 @@ def _network_teacher(checkpoint_uri: str | None) -> dict[str, Any]:
     return {"teacher": {"predictor": "network", "checkpoint_uri": checkpoint_uri}}
 
 
-def _landmark_teacher(*, has_boxes: bool) -> dict[str, Any]:
+def _landmark_teacher() -> dict[str, Any]:
     """Return the parts of a run whose teacher are the landmark networks."""
-    values: dict[str, Any] = {
+    return {
         "teacher": {"predictor": LANDMARKS},
         # it reads upright hands, and turns them upright itself: views turn a little around that
         "ensemble": {"num_views": QUICK_VIEWS, "max_rotation_deg": 30.0, "max_scale_change": 0.1},
     }
-    if not has_boxes:
-        # boxes made of its own points say nothing about them
-        values["limits"] = {"preset": "paper", "min_box_iou": None}
-    return values
 
 
 def _require_landmarks(run: RunConfig) -> None:
@@ -216,7 +219,7 @@ def _require_landmarks(run: RunConfig) -> None:
     Raises:
         InputError: names the file and the command that fetches it.
     """
-    from hoiray.predictors.landmarks.files import FILES, default_folder, network_path
+    from hoiray.io.landmark_files import FILES, default_folder, network_path
 
     folder = run.teacher.options.get("folder")
     for name in FILES:

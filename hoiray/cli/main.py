@@ -143,7 +143,7 @@ def train(
     ] = None,
     out: Annotated[str | None, typer.Option(help="Where to: an empty folder, or s3://bucket/prefix.")] = None,
     preset: Annotated[
-        str | None, typer.Option(help="nano, small, paper or released; default: nano.", metavar="NAME")
+        str | None, typer.Option(help="nano, small, landmark, paper or released; default: nano.", metavar="NAME")
     ] = None,
     config: Annotated[
         Path | None, typer.Option(help="Run file with a section `training`, e.g. jobs/train.yaml.")

@@ -36,11 +36,13 @@ def run_train(request: Request) -> None:
     """
     run, cluster = read_request(request)
     # imports of seconds, after the command line itself has been checked
-    from hoiray.training.assemble import require_divisible_batch
+    from hoiray.training.assemble import require_backbone_weights, require_divisible_batch
     from hoiray.training.here import refuse_used_output
 
     workers = cluster.train if request.uses_ray else cluster.train.model_copy(update={"num_workers": 1})
     require_divisible_batch(run.training, workers.num_workers)
+    if request.ray_address is None:
+        require_backbone_weights(run.training)
     store = Store.open(run.output_uri)
     if not request.resume:
         refuse_used_output(store)

@@ -9,6 +9,7 @@ rotation, another feature vector, another object head, other 2D supervision. Pre
 `released` the code: soft-argmax coordinates, 6D rotations, a 1024-vector, one object head, masked cells
 `small`    EfficientNet-Lite0 at 128 px with the heads of `nano`: a few hours of CPU, or minutes of a small GPU
 `nano`     1 M parameters at 128 px: learns on two CPU cores within minutes
+`landmark` `small` on the trunk of a published network that has seen many real hands, and has to be fetched
 ========== ==========================================================================================================
 
 The defaults of the fields are those of `paper`. Where the text leaves a number open, the released code's is taken, for
@@ -52,8 +53,10 @@ Channels = Annotated[int, Field(ge=1, le=4096)]
 class BackboneConfig(WhatConfig):
     """From the image to one map of features at a quarter of its size."""
 
-    kind: Literal["resnet50", "resnet18", "efficientnet_lite0", "convnet"] = Field(
-        default="resnet50", description="resnet50: the paper's; convnet: hoiray's own, of any width."
+    kind: Literal["resnet50", "resnet18", "efficientnet_lite0", "convnet", "landmark"] = Field(
+        default="resnet50",
+        description="resnet50: the paper's; convnet: hoiray's own, of any width; landmark: the trunk of the published"
+        " hand landmark network, with its weights (`hoiray assets fetch landmarks`).",
     )
     widths: Widths = Field(
         default=(32, 64, 96, 128),
@@ -78,7 +81,9 @@ class BackboneConfig(WhatConfig):
         default="nearest", description="From level to level. nearest: FPN's paper; bilinear: the released code."
     )
     weights_uri: Uri | None = Field(
-        default=None, description="Pre-trained weights of the trunk, a local file; null: random. Nothing is downloaded."
+        default=None,
+        description="Pre-trained weights of the trunk, a local file; null: random, or, for landmark, the fetched file"
+        " in the user's cache. Nothing is downloaded.",
     )
     allows_partial_weights: bool = Field(
         default=False, description="Take what fits of the weights file; false: a missing or foreign layer is an error."
@@ -91,6 +96,9 @@ class BackboneConfig(WhatConfig):
                 raise cross_field_error(
                     name, "one number for each of the strides 4, 8, 16, 32", str(getattr(self, name))
                 )
+        if self.kind == "landmark" and self.image_normalisation != "none":
+            expected = "none for landmark, whose network was trained on RGB in [0, 1]"
+            raise cross_field_error("image_normalisation", expected, self.image_normalisation)
         return self
 
 
@@ -410,7 +418,7 @@ of 0.24, and PA-MPJPE 13.0 mm instead of 10.0."""
 
 
 def _light(name: str, backbone: BackboneConfig, channels: int) -> NetworkConfig:
-    """Return what `small` and `nano` share: heads that learn a free orientation from few images."""
+    """Return what `small`, `nano` and `landmark` share: heads that learn a free orientation from few images."""
     return NetworkConfig(
         preset=name,
         input_px=128,
@@ -453,8 +461,13 @@ def _nano() -> NetworkConfig:
     return _light("nano", backbone, channels=64)
 
 
+def _landmark() -> NetworkConfig:
+    backbone = BackboneConfig(kind="landmark", image_normalisation="none", pyramid_channels=96)
+    return _light("landmark", backbone, channels=96)
+
+
 NETWORK_PRESETS: Final[Mapping[str, NetworkConfig]] = MappingProxyType(
-    {"paper": NetworkConfig(), "released": _released(), "small": _small(), "nano": _nano()}
+    {"paper": NetworkConfig(), "released": _released(), "small": _small(), "nano": _nano(), "landmark": _landmark()}
 )
 """The named networks. One that produced published results is never edited: add another beside it."""
 

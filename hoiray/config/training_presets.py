@@ -39,6 +39,7 @@ TRAINING_PRESETS: Final[Mapping[str, Mapping[str, JsonValue]]] = MappingProxyTyp
         },
         "small": {"network": {"preset": "small"}, **_LIGHT},
         "nano": {"network": {"preset": "nano"}, **_LIGHT},
+        "landmark": {"network": {"preset": "landmark"}, **_LIGHT},
     }
 )
 """Fields of :class:`~hoiray.config.what.Training` by the network's preset; what is left out is the paper's."""

@@ -9,7 +9,8 @@ of what a URI points at (size and ETag of videos, digest of weights) joins when 
 """
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from types import MappingProxyType
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BeforeValidator, Discriminator, Field, JsonValue, Tag, model_validator
 
@@ -117,6 +118,50 @@ class Teacher(WhatConfig):
     options: Mapping[OptionName, JsonValue] = Field(
         default_factory=dict, description="Options of the predictor, passed on as written and checked by it."
     )
+
+
+HAND_CLASSES: Final[Mapping[str, float]] = MappingProxyType({"hand": 0.5, "left_hand": 0.0, "right_hand": 1.0})
+"""Names of a detector's classes that are hands, and how sure it is then that one is a right one."""
+
+
+class Detector(WhatConfig):
+    """A detection network that finds the hands of videos without boxes, for a predictor that does not.
+
+    Boxes it finds made the crops and nobody else gave them: `box_iou` is circular there, as `box_source` says.
+    """
+
+    kind: Literal["torchvision"] = Field(default="torchvision", description="Whose networks: torchvision's.")
+    architecture: Literal[
+        "fasterrcnn_resnet50_fpn",
+        "fasterrcnn_resnet50_fpn_v2",
+        "fasterrcnn_mobilenet_v3_large_fpn",
+        "fasterrcnn_mobilenet_v3_large_320_fpn",
+        "retinanet_resnet50_fpn",
+        "retinanet_resnet50_fpn_v2",
+        "fcos_resnet50_fpn",
+        "ssd300_vgg16",
+        "ssdlite320_mobilenet_v3_large",
+    ] = Field(default="fasterrcnn_resnet50_fpn", description="Builder in torchvision.models.detection.")
+    checkpoint_uri: Uri = Field(
+        description="Its state dict with your weights (.pth, .pt, .safetensors), local or s3://; none is downloaded."
+    )
+    classes: list[str] = Field(
+        default=["background", "hand"],
+        description="What its labels 0, 1, ... mean: hand, left_hand, right_hand are hands, all others are left out.",
+    )
+    min_score: Fraction = Field(default=0.5, description="Below this score there is no hand.")
+
+    @model_validator(mode="after")
+    def _some_class_is_a_hand(self) -> Self:
+        if not HAND_CLASSES.keys() & set(self.classes[1:]):
+            expected = f"one of {', '.join(HAND_CLASSES)} after the background"
+            raise cross_field_error("classes", expected, ", ".join(self.classes) or "none")
+        return self
+
+    @property
+    def tells_sides(self) -> bool:
+        """Whether all its hands are left or right ones."""
+        return "hand" not in self.classes[1:]
 
 
 class Augmentation(WhatConfig):
@@ -449,8 +494,8 @@ class Training(WhatConfig):
     )
     network: Annotated[NetworkConfig, BeforeValidator(_network_from_preset)] = Field(
         default=NETWORK_PRESETS["paper"],
-        description="The network: a preset's name (paper, released, small, nano), or a mapping of changes to the one it"
-        " names as preset.",
+        description="The network: a preset's name (paper, released, small, nano, landmark), or a mapping of changes to"
+        " the one it names as preset.",
     )
     init_uri: Uri | None = Field(
         default=None,
@@ -530,6 +575,11 @@ class RunConfig(WhatConfig):
     sharding: Sharding = Field(default=Sharding(), description="How the videos are packed into shards.")
     hand: Hand = Field(description="The hand model and its conventions.")
     teacher: Teacher = Field(description="The predictor that labels.")
+    detector: Detector | None = Field(
+        default=None,
+        description="Who finds the hands where no boxes are given; null: the predictor does.",
+        json_schema_extra=HASHED_IF_SET,
+    )
     ensemble: Ensemble = Field(default=Ensemble(), description="Views of a crop whose predictions are averaged.")
     limits: Limits = Field(default=PaperLimits(), description="What a prediction must fulfil to become a label.")
     calibration: Calibration | None = Field(default=None, description="How limits are calibrated; null: they are not.")
@@ -537,3 +587,14 @@ class RunConfig(WhatConfig):
     self_training: SelfTraining | None = Field(
         default=None, description="Rounds of hoiray self-train; null: there are none."
     )
+
+    @model_validator(mode="after")
+    def _a_detector_is_needed_and_tells_what_is_asked(self) -> Self:
+        if self.detector is None:
+            return self
+        if self.videos.box_format != "none":
+            raise cross_field_error("detector", "null where boxes are given", "a detector")
+        if self.videos.hand_side == "boxes" and not self.detector.tells_sides:
+            expected = "videos.hand_side right, left or both, as the detector's class hand tells no side"
+            raise cross_field_error("detector", expected, "videos.hand_side boxes")
+        return self

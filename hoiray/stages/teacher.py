@@ -79,11 +79,43 @@ def finder_of(run: RunConfig, predictor: Predictor) -> FindsHands | None:
 def no_boxes(name: str) -> ConfigError:
     """Return the error of a run without boxes whose predictor finds no hands."""
     fix = (
-        "Name their file in videos.boxes_uri and its format in videos.box_format, or take a teacher that finds hands:"
-        f" {LANDMARKS}."
+        "Name their file in videos.boxes_uri and its format in videos.box_format, name a detector, or take a teacher"
+        f" that finds hands: {LANDMARKS}."
     )
     expected = f"boxes of the hands, which {name} does not find by itself"
     return ConfigError(describe(what="videos.box_format", expected=expected, found="none", fix=fix))
+
+
+def open_detector(run: RunConfig, *, device: str) -> FindsHands | None:
+    """Load the detector of a run; None where it names none.
+
+    Args:
+        run: what is asked for.
+        device: `auto`, `cpu`, `cuda`, ...
+
+    Raises:
+        InputError: its weights are not there.
+        ContractError: they are not of its network.
+        ConfigError: there is no such device.
+    """
+    if run.detector is None:
+        return None
+    from hoiray.predictors.box_detector import load_detector
+
+    return load_detector(run.detector, device=device)
+
+
+def run_digests(run: RunConfig) -> dict[str, str | None]:
+    """Return the digests of the files a run's predictions depend on, as :func:`hoiray.stages.ids.make_predict_id` asks.
+
+    Raises:
+        InputError: a file is not there.
+    """
+    return {
+        "weights_sha256": digest_of(run.teacher.checkpoint_uri),
+        "hand_model_sha256": digest_of(run.hand.model_uri),
+        "detector_sha256": digest_of(None if run.detector is None else run.detector.checkpoint_uri),
+    }
 
 
 def digest_of(uri: str | None) -> str | None:

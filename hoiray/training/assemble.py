@@ -25,10 +25,12 @@ from hoiray.errors import ConfigError, describe
 from hoiray.hand.load import HandArrays, load_hand_arrays
 from hoiray.hand.model import HandModel
 from hoiray.io.store import open_uri
+from hoiray.models.backbone import weights_of
 from hoiray.models.batch import Batch
 from hoiray.models.checkpoint import hand_digest, inspect_checkpoint, read_checkpoint, write_checkpoint
 from hoiray.models.losses import TrainedNetwork
 from hoiray.models.network import HandObjectNetwork
+from hoiray.models.pretrained import local_path
 from hoiray.predictors.load import CROP_NOTE, crop_note, network_crops
 from hoiray.training.average import WeightAverage
 from hoiray.training.data_plan import DataPlan, open_annotated
@@ -235,7 +237,9 @@ def make_state(run: TrainRun, precision: Precision, device: torch.device) -> Tra
     """Build network and optimiser; the seed decides the weights, the same on every worker and device."""
     torch.manual_seed(run.seed)
     hand = HandModel.load(run.hand.model_uri, flat_hand_mean=True, tip_set=run.hand.tip_set)
-    model = TrainedNetwork(HandObjectNetwork(run.training.network, hand)).to(device)
+    # every part that can be started from brings the trunk's weights along
+    network = HandObjectNetwork(run.training.network, hand, loads_weights=run.training.init_uri is None)
+    model = TrainedNetwork(network).to(device)
     if run.training.init_uri is not None:
         start_from(model.network, run.training.init_uri, run.training.init_parts)
     decay = run.training.optimiser.average_decay
@@ -267,6 +271,18 @@ def start_from(network: HandObjectNetwork, uri: str, init_parts: InitParts) -> N
         raise ConfigError(describe(what=f"training.init_uri {uri}", expected=expected, found=found_text, fix=fix))
     for part in _PARTS[init_parts]:
         network.get_submodule(part).load_state_dict(found.get_submodule(part).state_dict())
+
+
+def require_backbone_weights(training: Training) -> None:
+    """Refuse a training whose pre-trained weights are not on this machine, before anything is cut or started.
+
+    Raises:
+        ConfigError: the file it names is not there, or is no local one.
+        InputError: the landmark network is not fetched; the message names the command that does.
+    """
+    uri = None if training.init_uri is not None else weights_of(training.network.backbone)
+    if uri is not None:
+        local_path(uri)
 
 
 def checkpoint_digest(uri: str) -> str:

@@ -193,9 +193,33 @@ def test_a_network_is_named_by_its_preset_or_changed_from_it() -> None:
 
 @pytest.mark.parametrize("network", ["nanno", {"preset": "nanno"}])
 def test_a_network_without_such_a_preset_is_refused(network: Any) -> None:
-    with pytest.raises(ValidationError, match="expected one of paper, released, small, nano, found 'nanno'"):
+    with pytest.raises(ValidationError, match="expected one of paper, released, small, nano, landmark, found 'nanno'"):
         Training.model_validate({**TRAINING, "network": network})
 
 
 def test_a_training_by_itself_has_no_key_that_a_run_has_not() -> None:
     assert set(TrainRun.model_fields) < set(RunConfig.model_fields)
+
+
+def detected(**changes: Any) -> RunConfig:
+    values = {
+        "output_uri": "out",
+        "videos": {"uri": "videos"},
+        "hand": {"flat_hand_mean": True},
+        "teacher": {"predictor": "network", "checkpoint_uri": "teacher.safetensors"},
+        "detector": {"checkpoint_uri": "hands.pth"},
+    }
+    return RunConfig.model_validate(values | changes)
+
+
+def test_a_detector_must_know_hands_and_their_sides_where_those_are_asked_for() -> None:
+    assert detected().detector is not None
+    sided = {"checkpoint_uri": "hands.pth", "classes": ["background", "left_hand", "right_hand"]}
+    sides = {"uri": "videos", "hand_side": "boxes"}
+    assert detected(detector=sided, videos=sides).detector is not None
+    with pytest.raises(ValidationError, match="as the detector's class hand tells no side"):
+        detected(videos=sides)
+    with pytest.raises(ValidationError, match="expected one of hand, left_hand, right_hand after the background"):
+        detected(detector={"checkpoint_uri": "hands.pth", "classes": ["hand", "cup"]})
+    with pytest.raises(ValidationError, match="expected null where boxes are given, found a detector"):
+        detected(videos={"uri": "videos", "boxes_uri": "boxes.json", "box_format": "coco"})

@@ -11,13 +11,21 @@ from hoiray.config.load import parse_training
 from hoiray.config.training_presets import training_preset
 from hoiray.config.what import Optimiser, TrainRun
 from hoiray.config.where import TrainWorkers
-from hoiray.errors import ConfigError
+from hoiray.errors import ConfigError, InputError
 from hoiray.hand.load import load_hand_arrays
 from hoiray.hand.model import HandModel
-from hoiray.models.checkpoint import read_checkpoint
+from hoiray.models.checkpoint import read_checkpoint, write_checkpoint
+from hoiray.models.landmark_trunk import LandmarkTrunk
 from hoiray.models.losses import TrainedNetwork
 from hoiray.predictors.load import CROP_NOTE, crop_note, crop_spec_of
-from hoiray.training.assemble import crop_spec, make_optimiser, make_state, prepare, require_divisible_batch
+from hoiray.training.assemble import (
+    crop_spec,
+    make_optimiser,
+    make_state,
+    prepare,
+    require_backbone_weights,
+    require_divisible_batch,
+)
 from hoiray.training.data_plan import plan_data
 from hoiray.training.here import train_here
 from hoiray.training.job import Prepared, TrainJob
@@ -114,6 +122,36 @@ def test_the_seed_decides_the_weights(training_data: Path, tmp_path: Path) -> No
     weights = [torch.cat([w.detach().flatten() for w in state.model.parameters()]) for state in states]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
+
+
+def landmark_run(data: Path, out: Path, *changes: str) -> TrainRun:
+    backbone = "training.network.backbone={kind: landmark, image_normalisation: none, pyramid_channels: 16}"
+    return make_run(data, out, backbone, *changes)
+
+
+def test_a_training_begins_from_the_landmark_networks_trunk_and_from_a_checkpoint_without_its_file(
+    training_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "empty"))
+    run = landmark_run(training_data, tmp_path)
+    for begin in (lambda: require_backbone_weights(run.training), lambda: make_state(run, Precision("cpu", None), CPU)):
+        with pytest.raises(InputError, match="hoiray assets fetch landmarks"):
+            begin()
+    torch.manual_seed(7)
+    trunk, weights = LandmarkTrunk().state_dict(), tmp_path / "trunk.pth"
+    torch.save(trunk, weights)
+    begun = make_state(
+        landmark_run(training_data, tmp_path, f"training.network.backbone.weights_uri={weights}"),
+        Precision("cpu", None),
+        CPU,
+    )
+    found = begun.model.network.backbone.trunk.state_dict()
+    assert all(torch.equal(found[name], value) for name, value in trunk.items())
+    write_checkpoint(str(tmp_path / "begun.safetensors"), begun.model.network)
+    goes_on = landmark_run(training_data, tmp_path, f"training.init_uri={tmp_path / 'begun.safetensors'}")
+    require_backbone_weights(goes_on.training)
+    again = make_state(goes_on, Precision("cpu", None), CPU).model.network.backbone.trunk.state_dict()
+    assert all(torch.equal(again[name], value) for name, value in trunk.items())
 
 
 def test_without_held_out_samples_nothing_is_scored(training_data: Path, tmp_path: Path, cache: str) -> None:

@@ -14,7 +14,7 @@ from torch.nn import functional
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hoiray.predictors.landmarks.tflite import Graph, Operator
+    from hoiray.io.tflite import Graph, Operator
 
 _SAME: Final = 0
 """`enum Padding`: as much as gives ceil(size / stride) pixels, the larger half behind. 1: none."""

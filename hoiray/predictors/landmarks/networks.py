@@ -14,7 +14,7 @@ from hoiray.datasets.colour import blur, change_colours
 from hoiray.geometry.crops import apply_affine, invert_affine
 from hoiray.geometry.rotations import rotation_z
 from hoiray.hand.joints import NUM_JOINTS
-from hoiray.predictors.landmarks.files import FILES, network_path
+from hoiray.io.landmark_files import FILES, network_path
 from hoiray.predictors.landmarks.palm import INPUT_PX as PALM_PX
 from hoiray.predictors.landmarks.palm import Palms, decode_palms, letterbox
 from hoiray.predictors.landmarks.regions import Regions
@@ -159,7 +159,7 @@ class HandNetworks:
 
 
 def _load(path: Path, device: str) -> "GraphNetwork":
+    from hoiray.io.tflite import read_graph
     from hoiray.predictors.landmarks.graph_network import GraphNetwork
-    from hoiray.predictors.landmarks.tflite import read_graph
 
     return GraphNetwork(read_graph(path)).eval().to(device)

@@ -162,7 +162,7 @@ def make_landmarks(
     import torch
 
     from hoiray.hand.model import HandModel
-    from hoiray.predictors.landmarks.files import default_folder
+    from hoiray.io.landmark_files import default_folder
 
     if checkpoint_uri is not None:
         fix = "Leave it out: the landmark networks are fetched by `hoiray assets fetch landmarks`."

@@ -12,8 +12,8 @@ import pytest
 import torch
 from landmark_files import needs_landmarks, network_file
 
+from hoiray.io.tflite import Graph, Operator, read_graph
 from hoiray.predictors.landmarks.graph_network import GraphNetwork
-from hoiray.predictors.landmarks.tflite import Graph, Operator, read_graph
 
 REFERENCE = Path(__file__).parent / "data" / "interpreter_outputs.npz"
 SIDES_PX = {

@@ -5,7 +5,7 @@ import pytest
 from landmark_files import needs_landmarks, network_file
 
 from hoiray.errors import ContractError
-from hoiray.predictors.landmarks.tflite import OPERATORS, read_graph
+from hoiray.io.tflite import OPERATORS, read_graph
 
 
 def test_another_file_is_refused_by_name(tmp_path: Path) -> None:

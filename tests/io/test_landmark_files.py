@@ -6,8 +6,8 @@ import pytest
 from landmark_files import FOLDER, needs_landmarks
 
 from hoiray.errors import ConfigError, ContractError, InputError
-from hoiray.predictors.landmarks import files
-from hoiray.predictors.landmarks.files import (
+from hoiray.io import landmark_files as files
+from hoiray.io.landmark_files import (
     FILES,
     LICENCE_MEMBER,
     LICENCE_NAME,
