@@ -268,6 +268,13 @@ def index_command(
 LabelSource = Annotated[str, typer.Argument(metavar="RUN", help="Run file (.yaml), or the place of the videos.")]
 LabelBoxes = Annotated[str | None, typer.Option(help="Without a run file: boxes of hands and objects.")]
 LabelBoxFormat = Annotated[str | None, typer.Option(help="something_else, coco or parquet.")]
+LabelDetector = Annotated[
+    str | None,
+    typer.Option(
+        help="Without a run file, in place of boxes: weights of a torchvision Faster R-CNN (ResNet-50 FPN) with the"
+        " class hand; others by --set detector.architecture=NAME, detector.classes=[...]."
+    ),
+]
 LabelOut = Annotated[str | None, typer.Option(help="Without a run file: folder of the run, local or s3://.")]
 LabelOnRay = Annotated[bool, typer.Option("--ray/--no-ray", help="Use Ray, or label in this process.")]
 LabelRayAddress = Annotated[
@@ -286,6 +293,7 @@ def label_command(
         str | None,
         typer.Option(help="Without a run file: checkpoint, local or s3://, or landmarks, which needs no boxes."),
     ] = None,
+    detector: LabelDetector = None,
     out: LabelOut = None,
     ray: LabelOnRay = True,
     ray_address: LabelRayAddress = None,
@@ -312,6 +320,7 @@ def label_command(
         boxes=boxes,
         box_format=box_format,
         teacher=teacher,
+        detector=detector,
         out=out,
         uses_ray=ray,
         ray_address=ray_address,
@@ -408,6 +417,7 @@ def estimate_command(
     boxes: LabelBoxes = None,
     box_format: LabelBoxFormat = None,
     teacher: Annotated[str | None, typer.Option(help="Without a run file: a checkpoint, or landmarks.")] = None,
+    detector: LabelDetector = None,
     out: LabelOut = None,
     ray: LabelOnRay = True,
     ray_address: LabelRayAddress = None,
@@ -427,6 +437,7 @@ def estimate_command(
         boxes=boxes,
         box_format=box_format,
         teacher=teacher,
+        detector=detector,
         out=out,
         uses_ray=ray,
         ray_address=ray_address,

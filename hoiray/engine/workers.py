@@ -22,7 +22,7 @@ from hoiray.stages.frame_source import BringsFrames, DecodeSettings, FrameSource
 from hoiray.stages.label_job import LabelJob
 from hoiray.stages.label_shard import Tools, judge_shard, measure_shard, predict_shard, report_shard
 from hoiray.stages.plan import ShardEntry
-from hoiray.stages.teacher import device_of, open_teacher
+from hoiray.stages.teacher import device_of, open_detector, open_teacher
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,8 @@ class Predict:
         predictor = open_teacher(job.run, device=settings.device, batch_size=batch_size)
         frames = frame_source(job, settings.cluster, predictor)
         device = device_of(predictor, settings.device)
-        self._tools = Tools(predictor, frames, batch_size, retries.max_attempts_per_video, device)
+        detector = open_detector(job.run, device=settings.device)
+        self._tools = Tools(predictor, frames, batch_size, retries.max_attempts_per_video, device, detector)
         self._teller, self._asks = Teller(settings.tally), settings.asks
         settle_threads()
 

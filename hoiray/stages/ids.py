@@ -12,23 +12,37 @@ from hoiray.schema.tables import BOXES, LABELS, PREDICTIONS
 from hoiray.stages.packing import id_of
 
 
-def make_predict_id(run: RunConfig, *, weights_sha256: str | None, hand_model_sha256: str | None = None) -> str:
+def make_predict_id(
+    run: RunConfig,
+    *,
+    weights_sha256: str | None,
+    hand_model_sha256: str | None = None,
+    detector_sha256: str | None = None,
+) -> str:
     """Return the id of a run's predictions: who predicts, with which weights, ensemble and hand, into which schema.
 
     Args:
         run: the configuration.
         weights_sha256: digest of what `teacher.checkpoint_uri` points at; None where it is null.
         hand_model_sha256: digest of what `hand.model_uri` points at; None where it is null.
+        detector_sha256: digest of what `detector.checkpoint_uri` points at; None where there is no detector.
 
     Raises:
         ContractError: a digest is missing, or given for nothing.
     """
+    detector = run.detector
+    _require_digest(None if detector is None else detector.checkpoint_uri, detector_sha256, "detector.checkpoint_uri")
     _require_digest(run.teacher.checkpoint_uri, weights_sha256, "teacher.checkpoint_uri")
     _require_digest(run.hand.model_uri, hand_model_sha256, "hand.model_uri")
     teacher = run.teacher.model_copy(update={"checkpoint_uri": None})
     hand = run.hand.model_copy(update={"model_uri": None})
+    finder = {}
+    if detector is not None:
+        settings = detector.model_copy(update={"checkpoint_uri": "-"})
+        finder = {"detector": fingerprint(settings), "detector_weights": detector_sha256}
     return id_of(
         {
+            **finder,
             "teacher": fingerprint(teacher),
             "weights": weights_sha256,
             "ensemble": fingerprint(run.ensemble),

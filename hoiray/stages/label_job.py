@@ -15,7 +15,7 @@ from hoiray.stages.index import IndexRequest, make_plan
 from hoiray.stages.limits import rules_of
 from hoiray.stages.plan import Plan, current_plan_id, open_plan
 from hoiray.stages.run_layout import PLAN_FOLDER, RUN_FILE, Area, labels_area, predictions_area
-from hoiray.stages.teacher import NETWORK, digest_of, no_boxes
+from hoiray.stages.teacher import NETWORK, no_boxes, run_digests
 from hoiray.stages.wanted import asks_for_boxes
 
 Say = Callable[[str], None]
@@ -71,11 +71,10 @@ def open_label_job(run: RunConfig, *, say: Say = lambda _line: None) -> LabelJob
         InputError: a place cannot be read or written.
         ContractError: boxes, limits or plan are damaged.
     """
-    if not asks_for_boxes(run.videos) and run.teacher.predictor == NETWORK:
+    if not asks_for_boxes(run.videos) and run.teacher.predictor == NETWORK and run.detector is None:
         raise no_boxes(f"teacher.predictor {NETWORK}")
     rules, limits_sha256 = rules_of(run.limits)
-    weights, hand = digest_of(run.teacher.checkpoint_uri), digest_of(run.hand.model_uri)
-    predict_id = make_predict_id(run, weights_sha256=weights, hand_model_sha256=hand)
+    predict_id = make_predict_id(run, **run_digests(run))
     store = Store.open(run.output_uri).probed()
     store.write(RUN_FILE, dump(run).encode(), durable=True)
     plan = _plan_of(run, store.below(PLAN_FOLDER), say)

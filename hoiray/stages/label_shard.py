@@ -63,6 +63,7 @@ class Tools:
         batch_size: hands of one batch.
         max_attempts: kills after which a video is given up.
         device: where the predictor computes; its time is counted as that of a GPU or of a CPU.
+        detector: finds the hands where nobody gives boxes; None: the predictor does.
     """
 
     predictor: Predictor
@@ -70,6 +71,7 @@ class Tools:
     batch_size: int
     max_attempts: int = 3
     device: str = "cpu"
+    detector: FindsHands | None = None
 
 
 @dataclass(frozen=True)
@@ -191,7 +193,7 @@ def predict_shard(
     with spending.timed(PREDICT, STORE):
         shard = load_shard(job.plan, entry)
         kills = reap(job.store, job.predict_id, entry.shard_id)
-    finder = finder_of(job.run, tools.predictor)
+    finder = tools.detector or finder_of(job.run, tools.predictor)
     wanted = wanted_videos(shard, job.run.videos.hand_side, has_boxes=finder is None)
     letters = _given_up(kills, wanted, tools.max_attempts)
     lost = {letter.video_id for letter in letters}

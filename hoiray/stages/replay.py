@@ -35,7 +35,7 @@ from hoiray.stages.plan import Plan
 from hoiray.stages.predict import HandBatches, Image
 from hoiray.stages.report_origins import read_run
 from hoiray.stages.run_layout import RUN_FILE
-from hoiray.stages.teacher import digest_of, open_teacher
+from hoiray.stages.teacher import open_teacher, run_digests
 from hoiray.stages.wanted import WantedVideo
 
 BATCH_SIZE: Final = 1
@@ -140,8 +140,7 @@ def find_source(store: Store, plan: Plan, video_id: str, predict_id: str) -> Sou
     if run is None:
         fix = "Name the folder that hoiray label wrote."
         raise InputError(describe(what=store.url(RUN_FILE), expected="the run's configuration", found="none", fix=fix))
-    weights, hand = digest_of(run.teacher.checkpoint_uri), digest_of(run.hand.model_uri)
-    found = make_predict_id(run, weights_sha256=weights, hand_model_sha256=hand)
+    found = make_predict_id(run, **run_digests(run))
     if found != predict_id:
         what = f"predictor of {store.uri} ({run.teacher.checkpoint_uri or run.teacher.predictor})"
         fix = "Put back the weights, hand model and version of hoiray that labelled: any other gives other numbers."

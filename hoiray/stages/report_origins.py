@@ -14,7 +14,7 @@ from hoiray.stages.limits import rules_of
 from hoiray.stages.plan import Plan
 from hoiray.stages.report_rows import Counted
 from hoiray.stages.run_layout import RUN_FILE
-from hoiray.stages.teacher import digest_of
+from hoiray.stages.teacher import run_digests
 
 
 def read_run(store: Store) -> RunConfig | None:
@@ -50,14 +50,15 @@ def origins_of(plan: Plan, counted: Counted, run: RunConfig | None) -> tuple[Rul
 
 def _teacher_lines(run: RunConfig, summary: Summary) -> list[Origin]:
     """Say which weights labelled, and whether those that are there now are the same."""
-    uri = run.teacher.checkpoint_uri
+    uri, finder = run.teacher.checkpoint_uri, run.detector
     try:
-        weights, hand = digest_of(uri), digest_of(run.hand.model_uri)
+        digests = run_digests(run)
     except HoirayError:
-        weights, hand, remark = None, None, "not readable from here: the predict_id stands for them"
+        digests, remark = {}, "not readable from here: the predict_id stands for them"
     else:
-        is_same = make_predict_id(run, weights_sha256=weights, hand_model_sha256=hand) == summary.predict_id
+        is_same = make_predict_id(run, **digests) == summary.predict_id
         remark = "checked: they give this predict_id" if is_same else "NOT those of these labels: another predict_id"
+    weights, hand = digests.get("weights_sha256"), digests.get("hand_model_sha256")
     ensemble = run.ensemble
     return [
         Origin("teacher", run.teacher.predictor, redacted(uri or "no weights")),
@@ -67,6 +68,7 @@ def _teacher_lines(run: RunConfig, summary: Summary) -> list[Origin]:
             redacted(run.hand.model_uri or "hoiray's open hand (CC0)"),
             f"tips: {run.hand.tip_set}{f'; SHA-256 {hand}' if hand else ''}",
         ),
+        *([] if finder is None else [Origin("detector", finder.architecture, redacted(finder.checkpoint_uri))]),
         Origin("ensemble", f"{ensemble.num_views} views", f"seed {ensemble.seed}"),
     ]
 

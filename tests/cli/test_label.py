@@ -19,9 +19,9 @@ from hoiray.config.network import network_preset
 from hoiray.errors import ConfigError, InputError
 from hoiray.geometry.boxes import iou
 from hoiray.hand.model import HandModel
+from hoiray.io.encode import H264_MP4, encode_video
 from hoiray.models.checkpoint import write_checkpoint
 from hoiray.models.network import HandObjectNetwork
-from hoiray.io.encode import H264_MP4, encode_video
 
 
 def call(*arguments: object) -> Any:
@@ -136,6 +136,18 @@ def test_a_plain_video_of_a_hand_becomes_labels_with_one_command(tmp_path: Path)
         assert row["failure"] is None
         assert iou(np.array(row["bbox_xyxy"]), hand.bbox_xyxy) > 0.6
         assert row["reprojection_mean_box_sides"] < 0.04
+
+
+def test_the_quick_form_takes_a_detector_in_place_of_boxes() -> None:
+    run, _ = configurations(LabelRequest("videos", teacher="t.safetensors", detector="hands.pth", out="o"))
+    assert run.detector is not None
+    assert run.detector.checkpoint_uri == "hands.pth"
+    assert (run.teacher.predictor, run.videos.box_format, run.videos.hand_side) == ("network", "none", "both")
+    assert run.limits.min_box_iou is None  # type: ignore[union-attr]  # of boxes that made the crops
+    over = ("detector.architecture=fcos_resnet50_fpn",)
+    other, _ = configurations(LabelRequest("videos", over, teacher="t.safetensors", detector="hands.pth", out="o"))
+    assert other.detector is not None
+    assert other.detector.architecture == "fcos_resnet50_fpn"
 
 
 def test_the_quick_form_knows_what_boxes_of_something_else_mean() -> None:

@@ -44,6 +44,20 @@ def test_whatever_changes_predictions_changes_their_id(override: str) -> None:
     assert predict_id(override) != predict_id()
 
 
+def test_a_detector_counts_with_its_weights_and_no_detector_changes_nothing() -> None:
+    asked = "detector={checkpoint_uri: hands.pth}"
+    first = predict_id(asked, detector_sha256="d")
+    assert first == predict_id("detector={checkpoint_uri: moved.pth}", detector_sha256="d")
+    others = {
+        predict_id(),
+        predict_id(asked, detector_sha256="e"),
+        predict_id(asked, "detector.min_score=0.7", detector_sha256="d"),
+    }
+    assert first not in others
+    with pytest.raises(ContractError, match=r"detector\.checkpoint_uri"):
+        predict_id(asked)
+
+
 def test_another_rule_for_guessed_sides_makes_other_predictions(monkeypatch: pytest.MonkeyPatch) -> None:
     guessed, told = predict_id(), predict_id("videos.hand_side=left")
     monkeypatch.setattr(ids, "SIDE_RULE", "by lot")

@@ -174,7 +174,10 @@ def test_a_bug_is_no_dead_letter(tools: Tools, tmp_path: Path) -> None:
     assert not read_notes(job.store, job.predict_id)
 
 
-def test_a_predictor_that_finds_hands_labels_every_frame_of_plain_videos(tmp_path: Path) -> None:
+@pytest.mark.parametrize("finders", [(FindingPredictor(), None), (BoxPredictor(), FindingPredictor())])
+def test_a_predictor_or_detector_that_finds_hands_labels_every_frame_of_plain_videos(
+    tmp_path: Path, finders: tuple[BoxPredictor, FindingPredictor | None]
+) -> None:
     data = tmp_path / "plain"
     write_videos(str(data), {"short.mp4": Clip(5), "long.mp4": Clip(9)})
     run = run_of(
@@ -182,7 +185,7 @@ def test_a_predictor_that_finds_hands_labels_every_frame_of_plain_videos(tmp_pat
     )
     job = open_label_job(run)
     frames = LocalFrames(DecodeSettings(None, num_decoders=1))
-    label(job, Tools(FindingPredictor(), frames, batch_size=4))
+    label(job, Tools(finders[0], frames, batch_size=4, detector=finders[1]))
     frames.close()
     rows = pa.concat_tables([table for name, table in rows_of(job).items() if name.startswith("predictions/")])
     keys = sorted(zip(rows["video_id"].to_pylist(), rows["frame_index"].to_pylist(), strict=True))

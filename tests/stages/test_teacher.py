@@ -7,12 +7,12 @@ from labelling import run_of
 from labelling_predictor import BoxPredictor, FindingPredictor
 
 from hoiray.config.network import network_preset
-from hoiray.errors import ConfigError
+from hoiray.errors import ConfigError, ContractError
 from hoiray.hand.model import HandModel
 from hoiray.models.checkpoint import write_checkpoint
 from hoiray.models.network import HandObjectNetwork
 from hoiray.predictors.network import NetworkPredictor
-from hoiray.stages.teacher import digest_of, finder_of, open_teacher
+from hoiray.stages.teacher import digest_of, finder_of, open_detector, open_teacher, run_digests
 
 
 def test_a_plug_in_is_found_by_its_dotted_path_and_given_its_options() -> None:
@@ -58,6 +58,17 @@ def test_a_network_takes_a_batch_with_all_its_views_at_once(tmp_path: Path) -> N
     )
     with pytest.raises(ConfigError, match=r"hand\.flat_hand_mean: expected true"):
         open_teacher(relative, device="cpu", batch_size=4)
+
+
+def test_a_detector_is_loaded_where_a_run_names_one_and_its_weights_are_part_of_the_digests(tmp_path: Path) -> None:
+    free = ("videos.box_format=none", "videos.boxes_uri=null", "videos.hand_side=both")
+    assert open_detector(run_of("data", "out", *free), device="cpu") is None
+    path = tmp_path / "hands.pth"
+    path.write_bytes(b"none")
+    run = run_of("data", "out", *free, f"detector={{checkpoint_uri: {path}}}")
+    assert run_digests(run)["detector_sha256"] == hashlib.sha256(b"none").hexdigest()
+    with pytest.raises(ContractError, match=r"hands\.pth: expected a state dict"):
+        open_detector(run, device="cpu")
 
 
 def test_only_a_predictor_that_finds_hands_does_without_boxes() -> None:
