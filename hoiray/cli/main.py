@@ -485,11 +485,14 @@ def view_command(
     out: Annotated[str, typer.Option(help="The video to write (.mp4), local or s3://.")] = "overlay.mp4",
     plan: PlanFolder = None,
     judge_id: Annotated[str | None, typer.Option(help="Which labels; default: the only ones.")] = None,
+    recording: Annotated[
+        bool, typer.Option("--recording/--no-recording", help="A Rerun recording (.rrd) beside it too.")
+    ] = True,
 ) -> None:
-    """Draw the labels of a video over it: meshes (green: accepted), joints, boxes and reasons."""
+    """Draw the labels of a video over it: meshes (green: accepted), joints, boxes, reasons; record them for Rerun."""
     from hoiray.cli.view import view_video
 
-    view_video(run, video, plan, out, judge_id=judge_id)
+    view_video(run, video, plan, out, judge_id=judge_id, with_recording=recording)
 
 
 @app.command("verify")

@@ -1,28 +1,37 @@
-"""One video of a run with its labels drawn over it, as a video."""
+"""One video of a run with its labels drawn over it, as a video, and as a recording to look into."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from hoiray.errors import HoirayError, InputError, describe
+from hoiray.filters.rules import Rules
 from hoiray.hand.model import HandModel
 from hoiray.io.encode import VIDEO_CODECS, VideoEncoder
+from hoiray.io.secrets import redacted
 from hoiray.io.store import Store, open_uri
 from hoiray.render.overlay import Image
 from hoiray.report.label_frame import draw_label_frame
 from hoiray.stages.decode import VideoDecoder
 from hoiray.stages.frame_selection import FrameSelection
+from hoiray.stages.ids import make_judge_id
 from hoiray.stages.label_report import video_uris
+from hoiray.stages.limits import rules_of
 from hoiray.stages.markers import committed_units, read_markers
 from hoiray.stages.plan import Plan
 from hoiray.stages.report_origins import read_run
 from hoiray.stages.report_rows import find_judge_id, read_tables
 from hoiray.stages.run_layout import labels_area
 from hoiray.stages.teacher import hand_file
+
+if TYPE_CHECKING:
+    from hoiray.report.recording import LabelRecording
 
 UNKNOWN_RATE_HZ: Final = 25.0
 """Of the drawn video where neither the plan nor the file tells one."""
@@ -47,7 +56,13 @@ class Overlay:
 
 
 def draw_overlay(
-    store: Store, plan: Plan, video: str, *, judge_id: str | None = None, on_frame: OnFrame = lambda _count: None
+    store: Store,
+    plan: Plan,
+    video: str,
+    *,
+    judge_id: str | None = None,
+    recording: Path | None = None,
+    on_frame: OnFrame = lambda _count: None,
 ) -> Overlay:
     """Draw the labels of a video over all its frames.
 
@@ -56,6 +71,7 @@ def draw_overlay(
         plan: of the run.
         video: its name in the plan, or the end of it.
         judge_id: which labels; None for the only ones.
+        recording: where to write the same as a Rerun recording (.rrd), which needs rerun-sdk; None: nowhere.
         on_frame: told after every frame how many are drawn.
 
     Raises:
@@ -69,16 +85,80 @@ def draw_overlay(
         by_frame[row["frame_index"]].append(row)
     model = hand_of(store)
     encoder, num_frames = None, 0
-    for index, image, rate_hz in _frames(plan, name):
-        if encoder is None:
-            encoder = VideoEncoder(VIDEO_CODECS["mp4"], fps=rate_hz, size_wh=(image.shape[1], image.shape[0]))
-        encoder.add(draw_label_frame(image, by_frame.get(index, []), model))
-        num_frames += 1
-        on_frame(num_frames)
+    with _recorder(recording, store, rows, model) as recorder:
+        for frame in _frames(plan, name):
+            labels = by_frame.get(frame.index, [])
+            if encoder is None:
+                encoder = VideoEncoder(VIDEO_CODECS["mp4"], fps=frame.shown_hz, size_wh=_even_size(frame.image))
+            encoder.add(_cut_to(draw_label_frame(frame.image, labels, model), _even_size(frame.image)))
+            if recorder is not None:
+                recorder.add(frame.index, frame.time_s, frame.image, labels)
+            num_frames += 1
+            on_frame(num_frames)
     if encoder is None:
         fix = "Check that the video is still what it was."
         raise InputError(describe(what=name, expected="frames", found="none", fix=fix))
     return Overlay(encoder.finish(), num_frames, len(rows), sum(row["accepted"] for row in rows))
+
+
+def _even_size(image: Image) -> tuple[int, int]:
+    """Return width and height without an odd pixel: players know H.264 of colour at half resolution only."""
+    return image.shape[1] // 2 * 2, image.shape[0] // 2 * 2
+
+
+def _cut_to(image: Image, size_wh: tuple[int, int]) -> Image:
+    return image[: size_wh[1], : size_wh[0]]
+
+
+@contextmanager
+def _recorder(
+    path: Path | None, store: Store, rows: list[dict[str, Any]], model: HandModel | None
+) -> "Iterator[LabelRecording | None]":
+    """Give what records a video; None where nobody asked for it."""
+    if path is None:
+        yield None
+        return
+    from hoiray.report.recording import LabelRecording
+
+    first = rows[0]
+    recorder = LabelRecording(
+        path,
+        recording_id=f"{first['judge_id']}/{first['video_id']}",
+        about=_about(store, rows),
+        model=model,
+        rules=rules_of_labels(store, first["predict_id"], first["judge_id"]),
+    )
+    try:
+        yield recorder
+    finally:
+        recorder.close()
+
+
+def _about(store: Store, rows: list[dict[str, Any]]) -> str:
+    """Say in Markdown whose labels a recording shows, and how they are shown."""
+    first, num_accepted = rows[0], sum(row["accepted"] for row in rows)
+    return (
+        f"# {first['video_id']}\n\n"
+        f"{len(rows)} labels, {num_accepted} accepted (green) and {len(rows) - num_accepted} refused (orange), of"
+        f" {redacted(store.uri)}.\n\n"
+        "Where a hand is not drawn, there is no label: nothing is held from frame to frame, nothing is filled in."
+        " Meshes and 3D joints are in metres about each hand's own wrist, in camera axes; how far away it is, a label"
+        " does not say.\n\n"
+        f"predict_id `{first['predict_id']}`, judge_id `{first['judge_id']}`\n"
+    )
+
+
+def rules_of_labels(store: Store, predict_id: str, judge_id: str) -> Rules | None:
+    """Return the limits that labels were judged by; None where the run's configuration does not hold them any more."""
+    run = read_run(store)
+    if run is None:
+        return None
+    try:
+        rules, sha256 = rules_of(run.limits)
+        is_same = make_judge_id(predict_id, run.limits, limits_sha256=sha256) == judge_id
+    except HoirayError:
+        return None
+    return rules if is_same else None
 
 
 def _rows_of(store: Store, plan: Plan, video: str, judge_id: str) -> list[dict[str, Any]]:
@@ -115,8 +195,18 @@ def hand_of(store: Store) -> HandModel | None:
         return None
 
 
-def _frames(plan: Plan, name: str) -> Iterator[tuple[int, Image, float]]:
-    """Yield number, picture and rate of every frame, at the rate at which the run numbered them."""
+@dataclass(frozen=True, eq=False)
+class _Frame:
+    """A frame, with its number and time at the rate at which the run numbered it, and the rate it is shown at."""
+
+    index: int
+    time_s: float
+    image: Image
+    shown_hz: float
+
+
+def _frames(plan: Plan, name: str) -> Iterator[_Frame]:
+    """Yield every frame of a video."""
     uri = video_uris(plan, {name}).get(name)
     if uri is None:
         fix = "Name the plan of the run: --plan."
@@ -130,5 +220,7 @@ def _frames(plan: Plan, name: str) -> Iterator[tuple[int, Image, float]]:
         own = opened.facts.frame_rate
         shown_hz = rate_hz or (float(own) if own else UNKNOWN_RATE_HZ)
         for batch in opened:
-            for index, image in zip(batch.frame_index.tolist(), batch.frames, strict=True):
-                yield index, image, shown_hz
+            for index, time_s, image in zip(
+                batch.frame_index.tolist(), batch.time_s.tolist(), batch.frames, strict=True
+            ):
+                yield _Frame(index, time_s, image, shown_hz)

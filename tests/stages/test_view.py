@@ -1,15 +1,17 @@
 import io
+from pathlib import Path
 
 import av
 import pytest
 from labelling import SIZE_WH, Clip, run_of, write_videos
 from labelling_predictor import BoxPredictor
+from rerun.chunk import RrdReader
 
 from hoiray.errors import InputError
 from hoiray.stages.frame_source import DecodeSettings, LocalFrames
 from hoiray.stages.label_job import LabelJob, open_label_job
 from hoiray.stages.label_shard import Tools, label_here
-from hoiray.stages.view import draw_overlay
+from hoiray.stages.view import draw_overlay, rules_of_labels
 
 NUM_FRAMES = 4
 
@@ -35,6 +37,26 @@ def test_every_frame_of_the_video_is_drawn_once_with_its_labels(job: LabelJob) -
         shown = [frame.to_ndarray(format="rgb24") for frame in video.decode(video=0)]
     assert len(shown) == NUM_FRAMES
     assert shown[0].shape == (SIZE_WH[1], SIZE_WH[0], 3)
+
+
+def test_a_recording_shows_the_same_labels_and_the_limits_they_were_judged_by(job: LabelJob, tmp_path: Path) -> None:
+    path = tmp_path / "labels.rrd"
+    drawn = draw_overlay(job.store, job.plan, "a/one.mp4", recording=path)
+    frames: dict[str, list[int]] = {}
+    for chunk in RrdReader(path).stream().to_chunks():
+        batch = chunk.to_record_batch()
+        names = set(batch.schema.names)
+        if names & {"EncodedImage:blob", "Boxes2D:centers", "TextLog:text", "Scalars:scalars"}:
+            frames.setdefault(chunk.entity_path, []).extend(batch["frame"].to_pylist())
+    every = list(range(NUM_FRAMES))
+    assert sorted(frames["/image"]) == every
+    boxes = {verdict: frames.get(f"/image/{verdict}/track_0/box", []) for verdict in ("accepted", "refused")}
+    assert len(boxes["accepted"]) == drawn.num_accepted
+    assert sorted([*boxes["accepted"], *boxes["refused"]]) == sorted(frames["/verdicts/track_0"]) == every
+    assert sorted(frames["/measurements/reprojection_frobenius_box_sides/limit"]) == every
+    assert "/measurements/box_iou/limit" not in frames  # not judged in this run
+    other = rules_of_labels(job.store, job.predict_id, "labels of other limits")
+    assert other is None
 
 
 def test_a_video_without_labels_is_named(job: LabelJob) -> None:
