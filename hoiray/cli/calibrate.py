@@ -11,15 +11,19 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table as RichTable
 
+from hoiray.cli.judge import read_limits
+from hoiray.config.what import PaperLimits
 from hoiray.errors import ConfigError, InputError, describe
 from hoiray.evaluation.label_truth import ERROR_NAMES
 from hoiray.evaluation.tables import Table
 from hoiray.evaluation.write import json_document, markdown, row_texts
+from hoiray.filters.rules import paper_rules
 from hoiray.io.store import Store
 from hoiray.stages.labels_with_truth import TruthRequest, calibration_rows
-from hoiray.stages.limits import CALIBRATION_SUFFIX
+from hoiray.stages.limits import CALIBRATION_SUFFIX, rules_of
 from hoiray.trust.calibrate import Unit, Wish, attempt, calibration_of
 from hoiray.trust.guarantee import Promise
+from hoiray.trust.guards import KEPT_SHARE, NO_GUARDS, GuardChoice
 from hoiray.trust.outcome import outcome_tables, promise_in_words
 
 _LENGTHS_MM: Final = {"mm": 1.0, "cm": 10.0, "m": 1000.0}
@@ -46,6 +50,8 @@ class CalibrationRequest:
         predict_id: which predictions of a run.
         max_joint_error: a joint is near the truth up to it, such as ``10mm``; None: as `max_error`, where that is a
             length; joints get no confidence where it is not.
+        guards: ``loose``, ``paper``, ``none``, or a file of limits.
+        guards_keep: share of the right labels that loose guards let pass.
     """
 
     labels: tuple[str, ...]
@@ -59,6 +65,8 @@ class CalibrationRequest:
     report: Path | None
     predict_id: str | None
     max_joint_error: str | None = None
+    guards: str = "loose"
+    guards_keep: float = KEPT_SHARE
 
 
 def calibrate(request: CalibrationRequest) -> None:
@@ -99,7 +107,8 @@ def wish_of(request: CalibrationRequest) -> Wish:
         fix = "Limits of single measurements are .parquet; a calibration is a document."
         found = request.out
         raise ConfigError(describe(what="--out", expected=f"a file {CALIBRATION_SUFFIX}", found=found, fix=fix))
-    for name, value in (("--precision", request.precision), ("--delta", request.delta)):
+    shares = (("--precision", request.precision), ("--delta", request.delta), ("--guards-keep", request.guards_keep))
+    for name, value in shares:
         if not 0.0 < value < 1.0:
             fix = "Promise a share, such as --precision 0.9 --delta 0.05."
             raise ConfigError(describe(what=name, expected="between 0 and 1", found=f"{value:g}", fix=fix))
@@ -108,7 +117,31 @@ def wish_of(request: CalibrationRequest) -> Wish:
     of_joints = limit if request.metric != _BOX_SIDES else None
     if request.max_joint_error is not None:
         of_joints = error_limit(request.max_joint_error, _OF_JOINTS)
-    return Wish(request.metric, limit, promise, cast("Unit", request.unit), of_joints)
+    guards = guards_of(request.guards, request.guards_keep)
+    return Wish(request.metric, limit, promise, cast("Unit", request.unit), of_joints, guards)
+
+
+def guards_of(text: str, kept_share: float = KEPT_SHARE) -> GuardChoice:
+    """Read which guards are wished for.
+
+    Raises:
+        ConfigError: no such word, or a file without limits on measurements.
+        InputError, ContractError: the file cannot be read, or is none of limits.
+    """
+    if text == "none":
+        return NO_GUARDS
+    if text == "loose":
+        return GuardChoice("loose", kept_share=kept_share)
+    if text == "paper":
+        return GuardChoice("paper", paper_rules(PaperLimits()).limits)
+    if PurePosixPath(text).suffix not in (".parquet", ".yaml", ".yml", CALIBRATION_SUFFIX):
+        expected, fix = "loose, paper, none, or a file of limits (.json, .parquet) or run file (.yaml)", "Correct it."
+        raise ConfigError(describe(what="--guards", expected=expected, found=text, fix=fix))
+    rules, _ = rules_of(read_limits(text, []))
+    if not rules.limits:
+        fix = "Name a file of limits on measurements, or --guards none."
+        raise ConfigError(describe(what=f"--guards {text}", expected="at least one limit", found="none", fix=fix))
+    return GuardChoice("file", rules.limits)
 
 
 def error_limit(text: str, metric: str) -> float:
@@ -163,6 +196,7 @@ def _header(request: CalibrationRequest, wish: Wish, num_rows: int) -> dict[str,
         "good": f"{wish.metric} at most {wish.max_error:g}",
         "promise": f"at most {wish.promise.max_bad_fraction:.0%} bad, but for {wish.promise.failure_probability:.0%}",
         "unit": wish.unit,
+        "guards": request.guards,
         "rows": num_rows,
     }
 

@@ -198,7 +198,8 @@ def verdict_lines(row: Mapping[str, Any], rules: Rules) -> list[str]:
         lines.append(f"no prediction: {row['failure']}")
     if rules.confidence is not None:
         known = "not known" if row["confidence"] is None else f"{row['confidence']:.3f}"
-        lines.append(f"confidence {known}, accepted at {rules.confidence.min_confidence:.3f} and above")
+        within = f", within {len(rules.limits)} guards" if rules.limits_are_guards else ""
+        lines.append(f"confidence {known}, accepted at {rules.confidence.min_confidence:.3f} and above{within}")
     return lines
 
 
@@ -221,7 +222,9 @@ def measurement_rows(row: Mapping[str, Any], rules: Rules) -> list[tuple[str, st
 
 
 def _measurement_table(row: Mapping[str, Any], rules: Rules) -> Table:
-    table = Table("measurement", "value", "limit", "verdict", title_justify="left")
+    table = Table(
+        "measurement", "value", "guard" if rules.limits_are_guards else "limit", "verdict", title_justify="left"
+    )
     for cells in measurement_rows(row, rules):
         table.add_row(*(escape(cell) for cell in cells))
     return table

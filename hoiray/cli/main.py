@@ -309,6 +309,10 @@ def label_command(
             " what the pools reserve (10gpu-h, 40cpu-h); default: no end.",
         ),
     ] = None,
+    canaries: Annotated[
+        int,
+        typer.Option(help="At the end, make so many clips wrong on purpose, apart; tell how many are accepted.", min=0),
+    ] = 0,
 ) -> None:
     """Label videos: predict, measure, judge, commit. The same command again goes on where it stopped."""
     from hoiray.cli.label import LabelRequest, label
@@ -327,6 +331,7 @@ def label_command(
         device=device,
         by_groupby=groupby,
         budget=budget,
+        num_canaries=canaries,
     )
     raise typer.Exit(label(request))
 
@@ -593,6 +598,14 @@ def calibrate_command(
     max_joint_error: Annotated[
         str | None, typer.Option(help="A joint is near the truth up to this, such as 10mm; default: as --max-error.")
     ] = None,
+    guards: Annotated[
+        str,
+        typer.Option(
+            help="Limits on single measurements beside the one on confidence: loose (what right labels stay within),"
+            " paper, none, or a file of limits."
+        ),
+    ] = "loose",
+    guards_keep: Annotated[float, typer.Option(help="Share of the right labels that loose guards let pass.")] = 0.99,
 ) -> None:
     """Fit confidence to labels with truth, and prove a limit on it: so many of the accepted are good, so surely."""
     from hoiray.cli.calibrate import CalibrationRequest, calibrate
@@ -610,6 +623,8 @@ def calibrate_command(
             report=report,
             predict_id=predict_id,
             max_joint_error=max_joint_error,
+            guards=guards,
+            guards_keep=guards_keep,
         )
     )
 

@@ -132,6 +132,9 @@ class Rules:
         allows_successor: may a row without predecessor pass on the pair with its successor?
         neighbour_must_pass_spatial: does the pair's other frame have to pass the spatial limits?
         confidence: judges by all measurements together, behind the limits; None without a calibration.
+        limits_are_guards: limits only refuse what was measured and lies beyond them, row by row: nothing stands against
+            a row whose neighbour or measurement is missing, and shape is compared with the whole track, as it was for
+            the labels that confidence was calibrated on.
     """
 
     limits: tuple[Limit, ...]
@@ -139,6 +142,7 @@ class Rules:
     allows_successor: bool = False
     neighbour_must_pass_spatial: bool = True
     confidence: ScoresLabels | None = None
+    limits_are_guards: bool = False
 
     def __post_init__(self) -> None:
         """Refuse two limits on one measurement.

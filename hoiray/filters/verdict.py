@@ -11,7 +11,7 @@ Everything is compared in float32, measurement and limit alike, which is how mea
 follows from the table, bit for bit.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -93,10 +93,15 @@ def choose_pairs(tracks: Tracks, frame_index: npt.NDArray[np.integer], rules: Ru
     return Pairs(neighbour, later, np.where(later != NONE, gap[later], 0))
 
 
+def judge_duplicates(tracks: Tracks, reasons: BoolArray) -> None:
+    """Add the reason that a hand is in its frame once already."""
+    reasons[:, REASON_INDEX["duplicate"]] |= tracks.is_duplicate
+
+
 def judge_pairs(measured: Measured, pairs: Pairs, tracks: Tracks, rules: Rules, reasons: BoolArray) -> None:
     """Add the reasons that motion gives; `reasons` holds the spatial ones. A duplicate has no motion to judge."""
     passes_spatial = passes(reasons)
-    reasons[:, REASON_INDEX["duplicate"]] |= tracks.is_duplicate
+    judge_duplicates(tracks, reasons)
     limits = rules.of("pair")
     if not limits:
         return
@@ -132,6 +137,12 @@ def judge_shape(
         is_off = deviates(deviation, measured["shape_sigma"], set_size, float(np.float32(limit.value)))
         reasons[:, REASON_INDEX[limit.filter.reason]] |= is_off
         reasons[:, _NOT_MEASURED] |= np.isnan(deviation) & (unmeasured != NOT_ATTEMPTED)
+
+
+def judge_guards(measured: Measured, limits: Sequence[Limit], reasons: BoolArray) -> None:
+    """Add the reasons of limits that are guards: each is held against the row's own number, and NaN is within it."""
+    for limit in limits:
+        reasons[:, REASON_INDEX[limit.filter.reason]] |= fails(measured[limit.measurement], limit)
 
 
 def judge_confidence(confidence: npt.NDArray[np.floating], min_confidence: float, reasons: BoolArray) -> None:

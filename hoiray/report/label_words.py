@@ -184,7 +184,8 @@ def _limit_step(
         f"Look at the labels that {what} alone refuses ({share:.1f} % of all; choose the reason among the pictures)."
         " If they look right, try another limit: judging again needs no model and no video."
     )
-    change = LIMIT_KEYS.get(one.reason)
+    # guards stand in the limits file, not in the run's
+    change = None if facts.rules.limits_are_guards else LIMIT_KEYS.get(one.reason)
     return [(text, None if change is None else f"hoiray judge {run} --out NEW_FOLDER --set limits.{change}")]
 
 

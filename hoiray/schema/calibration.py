@@ -1,4 +1,4 @@
-"""The limits file that ``hoiray calibrate`` writes: a model of confidence and the limit on it, as plain numbers.
+"""The limits file that ``hoiray calibrate`` writes: a model of confidence, a limit on it, and guards, as plain numbers.
 
 Nothing in it is code: trees are tables of numbers, so a file from anywhere can be read without running anything.
 """
@@ -98,6 +98,27 @@ class CalibrationData(_Part):
     proving_units: tuple[str, ...] = Field(description="Units that proved the limit.")
 
 
+class GuardLimit(_Part):
+    """A limit on one stored measurement of a label."""
+
+    measurement: str = Field(description="Name of its column.")
+    bound: Literal["min", "max", "below"] = Field(description="Which side passes: at the limit or beyond, or below it.")
+    limit: float = Field(description="In the unit of the column; compared in float32.")
+
+
+class CalibrationGuards(_Part):
+    """Hard limits that a label has to meet besides the one on confidence; what was not measured meets them."""
+
+    chosen: Literal["loose", "paper", "file"] = Field(
+        description="loose: set on the fitting units, by what right labels measure there; paper: the paper's numbers;"
+        " file: given."
+    )
+    kept_share: float | None = Field(
+        default=None, ge=0.0, le=1.0, description="Of the right labels of the fitting units, those meant to pass."
+    )
+    limits: tuple[GuardLimit, ...] = Field(min_length=1, description="At most one a measurement.")
+
+
 class CalibrationProof(_Part):
     """What was seen on the proving units, at the limit that was taken."""
 
@@ -119,6 +140,9 @@ class Calibration(_Part):
     confidence: ConfidenceModel
     ranges: tuple[FeatureRange, ...]
     joints: JointConfidence | None = Field(default=None, description="Of single joints; null: none was calibrated.")
+    guards: CalibrationGuards | None = Field(
+        default=None, description="Limits beside confidence; null: labels are accepted by confidence alone."
+    )
 
     def to_json(self) -> str:
         """Return the file's content: the same calibration gives the same text."""

@@ -22,12 +22,18 @@ from hoiray.schema.tables import LABELS
 from hoiray.stages.canary_file import Canaries, KindCount
 from hoiray.stages.ids import make_judge_id
 from hoiray.stages.judge import judge
+from hoiray.stages.label_job import LabelJob
+from hoiray.stages.markers import committed_units, read_markers
 from hoiray.stages.measure import FUSED, measure
-from hoiray.stages.rejudge import Judgement, Part, rejudge
+from hoiray.stages.rejudge import Judgement, Part, parts_of, rejudge
+from hoiray.stages.view import hand_of
 from hoiray.trust.canaries import KINDS, Clip, is_wrong, miss_rate
 
 MIN_ACCEPTED: Final = 2
 """Accepted labels of a track that is made a canary."""
+
+MAX_ROWS: Final = 200_000
+"""Labels of a labelling among which clips are drawn: a sample of a hundred clips needs no more."""
 
 _KEY: Final = ("video_id", "frame_index", "hand_index")
 _POSE: Final = ("joints_3d", "joints_2d", "global_orient", "hand_pose", "is_right")
@@ -68,6 +74,23 @@ def plant_canaries(
     return Canaries(judge_id, predict_id, seed, num_clips, len(drawn), kinds)
 
 
+def plant_in_labelling(job: LabelJob, *, num_clips: int, seed: int = 0, max_rows: int = MAX_ROWS) -> Canaries:
+    """Plant canaries in what a labelling has committed, judged by its own limits.
+
+    Args:
+        job: the labelling.
+        num_clips: as in :func:`plant_canaries`.
+        seed: of every lot.
+        max_rows: labels that are read, of shards drawn by lot.
+
+    Raises:
+        InputError: no label is accepted.
+        ContractError: something in the run is damaged.
+    """
+    parts = parts_of(job.store, _drawn_keys(job, seed, max_rows))
+    return plant_canaries(parts, Judgement.by(job.run.limits), hand_of(job.store), num_clips=num_clips, seed=seed)
+
+
 def planted_video(labels: pa.Table, kind: str, hand: HandModel | None) -> tuple[pa.Table, npt.NDArray[np.bool_]]:
     """Make the track of a video with most accepted labels wrong.
 
@@ -93,6 +116,20 @@ def planted_video(labels: pa.Table, kind: str, hand: HandModel | None) -> tuple[
     is_bad = np.zeros(labels.num_rows, dtype=np.bool_)
     is_bad[rows] = is_wrong(clip, changed)
     return both.sort_by([(name, "ascending") for name in _KEY]), is_bad
+
+
+def _drawn_keys(job: LabelJob, seed: int, max_rows: int) -> list[str]:
+    """Draw judged buckets with accepted labels until they hold enough rows; return the keys of their predictions."""
+    judged = [name for name, is_done in committed_units(job.plan, job.store, job.labels) if is_done]
+    order = np.random.default_rng(seed).permutation(len(judged)).tolist()
+    shards, num_rows = list[str](), 0
+    for marker in read_markers(job.store, job.labels, (judged[index] for index in order)):
+        if marker.num_accepted:
+            shards += job.shards_of(marker.shard_id)
+            num_rows += marker.num_rows
+        if num_rows >= max_rows:
+            break
+    return [marker.data_key for marker in read_markers(job.store, job.predictions, sorted(shards))]
 
 
 def _counted(labels: pa.Table, kind: str, judgement: Judgement, hand: HandModel | None) -> tuple[int, int]:

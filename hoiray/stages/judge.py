@@ -24,6 +24,8 @@ from hoiray.filters.unmeasured import CodeArray, rounded
 from hoiray.filters.verdict import (
     choose_pairs,
     judge_confidence,
+    judge_duplicates,
+    judge_guards,
     judge_pairs,
     judge_shape,
     judge_spatial,
@@ -67,13 +69,18 @@ def judge(table: pa.Table, rules: Rules, judge_id: str) -> pa.Table:
     values, codes = _known_measurements(groups.table)
     _measure_motion(groups, tracks, rules, values, codes)
     reasons = no_reasons(groups.table.num_rows)
-    judge_spatial(values, rules, reasons)
-    frame_index = unpack_column(groups.table, LABELS["frame_index"])
-    judge_pairs(values, choose_pairs(tracks, frame_index, rules), tracks, rules, reasons)
+    if rules.limits_are_guards:
+        judge_duplicates(tracks, reasons)
+    else:
+        judge_spatial(values, rules, reasons)
+        frame_index = unpack_column(groups.table, LABELS["frame_index"])
+        judge_pairs(values, choose_pairs(tracks, frame_index, rules), tracks, rules, reasons)
     set_size = _measure_shape(groups, tracks, passes(reasons), values, codes)
-    judge_shape(values, codes["shape_deviation_sigma"], set_size, rules, reasons)
-    measured = _Measured(values, codes, set_size)
-    labels = _pack(groups, tracks, measured, reasons, judge_id)
+    if rules.limits_are_guards:
+        judge_guards(values, rules.limits, reasons)
+    else:
+        judge_shape(values, codes["shape_deviation_sigma"], set_size, rules, reasons)
+    labels = _pack(groups, tracks, _Measured(values, codes, set_size), reasons, judge_id)
     scores = rules.confidence
     if scores is None:
         return labels

@@ -3,11 +3,12 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Final
 
 from hoiray.schema.marker import CommitMarker
 from hoiray.schema.vocabularies import REJECT_REASONS
+from hoiray.stages.canary_file import Canaries, canary_lines, plain_canaries, read_canaries
 from hoiray.stages.label_job import LabelJob
 from hoiray.stages.ledger import Spending, by_resource_s
 from hoiray.stages.markers import committed_units, read_markers
@@ -34,6 +35,7 @@ class Summary:
         reasons: rows by reason of refusal, in the order of the vocabulary; a row may have several.
         timings_s: seconds by stage, summed over the shards.
         costs_s: seconds of each resource by stage, summed over the shards; :mod:`hoiray.stages.ledger`.
+        canaries: how many labels that were made wrong on purpose its judge accepts; None where none were planted.
     """
 
     plan_id: str
@@ -52,6 +54,7 @@ class Summary:
     reasons: dict[str, int]
     timings_s: dict[str, float]
     costs_s: dict[str, dict[str, float]] = field(default_factory=dict)
+    canaries: Canaries | None = None
 
     @property
     def num_dead(self) -> int:
@@ -66,7 +69,7 @@ class Summary:
 
 def summarise(job: LabelJob) -> Summary:
     """Count what is committed. Reads every marker of the plan's shards, several at a time."""
-    return summarise_markers(
+    counted = summarise_markers(
         job.plan,
         labels=job.store.url(job.labels.prefix),
         ids=(job.predict_id, job.judge_id),
@@ -74,6 +77,7 @@ def summarise(job: LabelJob) -> Summary:
         predicted=read_markers(job.store, job.predictions, _done(job, job.predictions)),
         judged=read_markers(job.store, job.labels, _done(job, job.labels)),
     )
+    return replace(counted, canaries=read_canaries(job.store, job.judge_id))
 
 
 def summarise_markers(
@@ -143,7 +147,9 @@ def summarise_markers(
 
 def write_summary(job: LabelJob, summary: Summary) -> str:
     """Write the summary into the run's folder; return where it is."""
-    job.store.write(SUMMARY_FILE, (json.dumps(asdict(summary), indent=1) + "\n").encode(), durable=True)
+    planted = None if summary.canaries is None else plain_canaries(summary.canaries)
+    content = asdict(replace(summary, canaries=None)) | {"canaries": planted}
+    job.store.write(SUMMARY_FILE, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode(), durable=True)
     return job.store.url(SUMMARY_FILE)
 
 
@@ -164,6 +170,8 @@ def summary_lines(summary: Summary) -> list[str]:
     if not summary.is_finished:
         pending = summary.num_buckets - summary.num_buckets_done
         lines.append(f"not finished: {pending} of {summary.num_buckets} buckets have no labels yet")
+    if summary.canaries is not None:
+        lines += canary_lines(summary.canaries)
     return [*lines, f"labels: {summary.labels}"]
 
 

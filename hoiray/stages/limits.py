@@ -15,9 +15,10 @@ from hoiray.schema.calibration import Calibration, parse_calibration
 from hoiray.schema.conform import conform
 from hoiray.schema.tables import LABELS, LIMITS
 from hoiray.trust.confidence import ConfidenceRule
+from hoiray.trust.guards import limits_of
 
 CALIBRATION_SUFFIX: Final = ".json"
-"""Of a limits file that holds confidence and a limit on it; any other is a table of limits, one a measurement."""
+"""Of a limits file that holds confidence and what is accepted by it; any other is a table of limits on measurements."""
 
 WITHOUT_LIMITS: Final = Rules(())
 """What labels are judged by before confidence is told of them: a duplicate is refused, and nothing else."""
@@ -27,7 +28,7 @@ def rules_of(limits: PaperLimits | CalibratedLimits) -> tuple[Rules, str | None]
     """Return the rules that limits mean, and the digest of the file they stand in (None: in the configuration).
 
     Calibrated limits on single measurements compare consecutive frames only, as the paper's do, and want the earlier
-    one to pass. A file of ``hoiray calibrate`` (.json) judges by confidence alone.
+    one to pass. A file of ``hoiray calibrate`` (.json) judges by confidence and, where it has some, by guards.
 
     Raises:
         ConfigError: the file limits what is no filter, on its wrong side, or in another unit, or asks for features that
@@ -39,8 +40,10 @@ def rules_of(limits: PaperLimits | CalibratedLimits) -> tuple[Rules, str | None]
         return paper_rules(limits), None
     data = _read(limits.uri)
     if limits.uri.endswith(CALIBRATION_SUFFIX):
-        rule = ConfidenceRule.of_calibration(parse_calibration(data, limits.uri), limits.uri)
-        return Rules((), confidence=rule), hashlib.sha256(data).hexdigest()
+        calibration = parse_calibration(data, limits.uri)
+        rule, guards = ConfidenceRule.of_calibration(calibration, limits.uri), limits_of(calibration.guards)
+        rules = Rules(guards, confidence=rule, limits_are_guards=bool(guards))
+        return rules, hashlib.sha256(data).hexdigest()
     table = conform(read_parquet(data, name=limits.uri), LIMITS)
     return calibrated_rules(table, limits.uri), hashlib.sha256(data).hexdigest()
 

@@ -98,7 +98,7 @@ def list_parts(uri: str, predict_id: str | None = None) -> list[Part]:
     """
     if uri.endswith(".parquet"):
         folder, _, key = uri.rpartition("/")
-        return _row_groups(Store.open(folder or "."), [key])
+        return parts_of(Store.open(folder or "."), [key])
     store = Store.open(uri)
     ids = [name for name in store.list_folders("predictions") if predict_id in (None, name)]
     if len(ids) > 1:
@@ -108,7 +108,7 @@ def list_parts(uri: str, predict_id: str | None = None) -> list[Part]:
     if not keys or (predict_id is not None and not ids):
         expected, fix = "predictions of a run, or Parquet files of predictions or labels", "Check the place."
         raise InputError(describe(what=uri, expected=expected, found="none", fix=fix))
-    return _row_groups(store, keys)
+    return parts_of(store, keys)
 
 
 def rejudge(parts: list[Part], judgement: Judgement) -> Iterator[tuple[int, pa.Table]]:
@@ -156,7 +156,13 @@ def _committed_keys(store: Store, predict_id: str) -> list[str]:
     return [marker.data_key for marker in markers if marker is not None]
 
 
-def _row_groups(store: Store, keys: Iterable[str]) -> list[Part]:
+def parts_of(store: Store, keys: Iterable[str]) -> list[Part]:
+    """Return the row groups of Parquet files.
+
+    Raises:
+        InputError: one is missing.
+        ContractError: one is no Parquet.
+    """
     parts = []
     for key in keys:
         file = open_parquet(store.open_input(key), name=store.url(key))

@@ -64,8 +64,10 @@ def _variants(rules: Rules) -> Iterator[tuple[str, Rules, Rules]]:
     for limit in rules.limits:
         others = tuple(one for one in rules.limits if one != limit)
         yield limit.measurement, replace(rules, limits=others), replace(rules, limits=(limit,), confidence=None)
+    if rules.limits_are_guards:
+        yield "all guards", replace(rules, limits=()), replace(rules, confidence=None)
     pairs = rules.of("pair")
-    if pairs:
+    if pairs and not rules.limits_are_guards:
         others = tuple(one for one in rules.limits if one not in pairs)
         yield "any motion, and a frame before it", replace(rules, limits=others), replace(rules, limits=pairs)
         if rules.neighbour_must_pass_spatial:

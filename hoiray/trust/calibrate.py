@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from hoiray import __version__
 from hoiray.errors import InputError, describe
 from hoiray.evaluation.label_truth import Compared, limit_in_words
+from hoiray.filters.rules import Limit
 from hoiray.schema.calibration import (
     Calibration,
     CalibrationData,
@@ -35,6 +36,7 @@ from hoiray.trust.guarantee import (
     prove,
     units_needed,
 )
+from hoiray.trust.guards import NO_GUARDS, GuardChoice, guards_pass
 from hoiray.trust.joint_features import joint_features_of
 from hoiray.trust.shift import ranges_of
 
@@ -158,6 +160,7 @@ class Wish:
         promise: how often, how surely.
         unit: what counts as an independent sample.
         max_joint_error_mm: a joint is near the truth up to it; None: joints get no confidence.
+        guards: limits beside the one on confidence.
     """
 
     metric: str
@@ -165,6 +168,7 @@ class Wish:
     promise: Promise
     unit: Unit
     max_joint_error_mm: float | None = None
+    guards: GuardChoice = NO_GUARDS
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,7 +181,9 @@ class Attempt:
         fitted: confidence.
         confidence: (N,) float32, of the fitting rows by trees that have not seen their unit; NaN where not eligible.
         is_good: (N,).
-        counts: of the proving units.
+        guards: fixed on the fitting units.
+        is_inside: (N,) within all guards.
+        counts: of the proving units, of labels within the guards.
         plan: what was fixed before.
         proof: what came of it.
         joints: confidence of joints, fitted on the same units; None where it was not wished for.
@@ -188,14 +194,21 @@ class Attempt:
     fitted: Fitted
     confidence: npt.NDArray[np.float32]
     is_good: Bools
+    guards: tuple[Limit, ...]
+    is_inside: Bools
     counts: UnitCounts
     plan: TestPlan
     proof: Proof
     joints: Fitted | None = None
 
+    @property
+    def score(self) -> npt.NDArray[np.float32]:
+        """(N,) confidence of what may be accepted: NaN beyond a guard, too."""
+        return np.where(self.is_inside, self.confidence, np.float32(np.nan))
+
     def further_units(self) -> int | None:
         """Estimate how many further units the promise takes; None where it cannot be told that any number will do."""
-        every = count_units(numbered(self.rows.units)[1], self.confidence, ~self.is_good, self.plan.limits)
+        every = count_units(numbered(self.rows.units)[1], self.score, ~self.is_good, self.plan.limits)
         caps = every.typical_accepted()
         needed = units_needed(every, self.plan.promise, caps)
         if needed is None:
@@ -242,16 +255,18 @@ def attempt(rows: CalibrationRows, wish: Wish) -> Attempt:
     confidence[fits] = fitted.unseen.astype(np.float32)
     asked = is_proving & rows.is_eligible
     confidence[asked] = Confidence(fitted.model).probability(rows.features[asked]).astype(np.float32)
-    limits = limits_to_try(confidence[fits])
+    guards = wish.guards.fixed(rows.features[fits], is_good[fits])
+    is_inside = guards_pass(rows.features, guards)
+    score = np.where(is_inside, confidence, np.float32(np.nan))
+    limits = limits_to_try(score[fits])
     learning, counts = (
-        count_units(
-            numbered([rows.units[i] for i in np.flatnonzero(part)])[1], confidence[part], ~is_good[part], limits
-        )
+        count_units(numbered([rows.units[i] for i in np.flatnonzero(part)])[1], score[part], ~is_good[part], limits)
         for part in (~is_proving, is_proving)
     )
     plan = plan_tests(learning, limits, wish.promise)
     joints = None if wish.max_joint_error_mm is None else _fit_joints(rows, fits, wish.max_joint_error_mm)
-    return Attempt(rows, is_proving, fitted, confidence, is_good, counts, plan, prove(counts, plan), joints)
+    proof = prove(counts, plan)
+    return Attempt(rows, is_proving, fitted, confidence, is_good, guards, is_inside, counts, plan, proof, joints)
 
 
 def _fit_joints(rows: CalibrationRows, fits: Bools, max_error_mm: float) -> Fitted:
@@ -303,6 +318,7 @@ def calibration_of(tried: Attempt, wish: Wish) -> Calibration:
         confidence=tried.fitted.model,
         ranges=ranges_of(rows.features, unit),
         joints=_joints_of(tried, wish),
+        guards=wish.guards.stored(tried.guards),
     )
 
 

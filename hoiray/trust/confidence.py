@@ -104,7 +104,11 @@ class ConfidenceRule:
         Raises:
             ConfigError: it asks for features that this version does not know.
         """
-        _require_features(calibration.confidence, FEATURE_NAMES, f"limits file {source}")
+        unknown = sorted(set(calibration.confidence.features) - set(FEATURE_NAMES))
+        if unknown:
+            fix = "Take the version that wrote it, or calibrate anew: hoiray calibrate."
+            expected, found = f"features of {', '.join(FEATURE_NAMES)}", ", ".join(unknown)
+            raise ConfigError(describe(what=f"limits file {source}", expected=expected, found=found, fix=fix))
         joints = None if calibration.joints is None else calibration.joints.model
         if joints is not None:
             _require_features(joints, JOINT_FEATURE_NAMES, f"limits file {source}, joints")
@@ -112,7 +116,7 @@ class ConfidenceRule:
 
     def confidence_of(self, labels: pa.Table) -> npt.NDArray[np.float32]:
         """(N,) confidence of rows judged without limits; NaN where there is no prediction."""
-        probability = Confidence(self.model).probability(features_of(labels))
+        probability = Confidence(self.model).probability(features_of(labels, self.model.features))
         return np.where(is_answered(labels), probability, np.nan).astype(np.float32)
 
     def confidence_by_joint_of(self, labels: pa.Table) -> npt.NDArray[np.float32] | None:

@@ -25,7 +25,7 @@ class DriftWatch:
 
     def add(self, labels: pa.Table) -> None:
         """Count labels that were judged by the calibration."""
-        self._counter.add(features_of(labels))
+        self._counter.add(features_of(labels, [one.name for one in self._calibration.ranges]))
         self._predict_ids |= set(pc.unique(labels["predict_id"]).to_pylist())
 
     def shifts(self) -> list[Shift]:

@@ -4,7 +4,7 @@ The numbers are taken from rows of schema ``labels`` that were judged **without 
 is compared with depends on the limits, and a calibration must see a measurement as the labels it is made for will.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Final
 
@@ -58,15 +58,19 @@ MONOTONE: Final = tuple(_EVIDENCE.get(name, 0) for name in FEATURE_NAMES)
 """Direction of each feature, in that order; 0 where there is none."""
 
 
-def features_of(labels: pa.Table) -> Floats:
+def features_of(labels: pa.Table, names: Sequence[str] = FEATURE_NAMES) -> Floats:
     """Return (N, F) features, NaN where a thing is not known.
 
     Args:
         labels: schema ``labels``, judged without limits.
+        names: of :data:`FEATURE_NAMES`; a limits file of an older version knows fewer, or in another order.
     """
     columns = {name: unpack_column(labels, LABELS[name]).astype(np.float64) for name in MEASUREMENT_NAMES}
     columns |= _derived(labels)
-    return np.stack([columns[name] for name in FEATURE_NAMES], axis=1)
+    features = np.empty((labels.num_rows, len(names)))
+    for index, name in enumerate(names):
+        features[:, index] = columns[name]
+    return features
 
 
 def is_answered(labels: pa.Table) -> npt.NDArray[np.bool_]:

@@ -13,11 +13,14 @@ import numpy.typing as npt
 from hoiray.evaluation.bootstrap import GroupBootstrap, Interval
 from hoiray.evaluation.label_truth import limit_in_words
 from hoiray.evaluation.tables import Cell, Column, Table
+from hoiray.filters.rules import Limit
 from hoiray.metrics.selection import Ranking, oracle_score, random_score
-from hoiray.schema.calibration import Calibration
+from hoiray.schema.calibration import Calibration, GuardLimit
+from hoiray.schema.tables import LABELS
 from hoiray.trust.calibrate import Attempt, Wish
 from hoiray.trust.confidence import Confidence
 from hoiray.trust.features import FEATURE_NAMES
+from hoiray.trust.guards import guard_fails
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
@@ -27,6 +30,8 @@ NUM_RESAMPLED_RANKINGS: Final = 300
 """Resamples of a ranking, each a pass over all rows; its interval's ends move by a few per cent of its width."""
 
 SEED: Final = 0
+
+_BOUND_WORDS: Final = {"min": "at least", "max": "at most", "below": "below"}
 
 
 LABELS_WORD: Final = "labels"
@@ -131,6 +136,8 @@ def outcome_tables(tried: Attempt, wish: Wish) -> list[Table]:
         reliability_table(confidence, is_good, bootstrap),
         ranking_table(scores, loss, bootstrap, at_coverage=max(coverage, 0.01)),
     ]
+    if tried.guards:
+        tables += [guard_table(tried)] if index is None else [guard_table(tried), acceptance_table(tried)]
     return tables if wish.max_joint_error_mm is None else [*tables, _joint_table(tried, wish.max_joint_error_mm)]
 
 
@@ -145,15 +152,66 @@ def _joint_table(tried: Attempt, max_error_mm: float) -> Table:
     return reliability_table(confidence, is_near.ravel(), bootstrap, of=JOINTS_WORD)
 
 
+def guard_table(tried: Attempt) -> Table:
+    """Say of each guard, and of all together, which labels they refuse, on the proving units."""
+    asked = tried.is_proving & tried.rows.is_eligible
+    features, is_good = tried.rows.features[asked], tried.is_good[asked]
+    bootstrap = GroupBootstrap([tried.rows.units[row] for row in np.flatnonzero(asked)], SEED, NUM_RESAMPLED_RANKINGS)
+    refused = {guard_in_words(limit): guard_fails(features, limit) for limit in tried.guards}
+    refused["all guards"] = ~tried.is_inside[asked]
+    rows: dict[str, dict[str, Cell]] = {
+        name: {
+            "right": bootstrap.mean(np.where(is_good, beyond, np.nan)).scaled(100.0),
+            "wrong": bootstrap.mean(np.where(is_good, np.nan, beyond)).scaled(100.0),
+        }
+        for name, beyond in refused.items()
+    }
+    columns = {"right": Column("right labels refused", "%", 1), "wrong": Column("wrong labels refused", "%", 1)}
+    note = (
+        "On the units that proved, whatever confidence says of a label. Guards are there for faults that the"
+        " calibration has none of: of ordinary mistakes they need not catch many. 95 % intervals, by resampling groups."
+    )
+    return Table("guards", "What the guards refuse", note, columns, rows)
+
+
+def acceptance_table(tried: Attempt) -> Table:
+    """Hold the rule against confidence alone at the same limit, on the proving units."""
+    index = tried.proof.limit_index
+    assert index is not None
+    every, is_good = tried.is_proving, tried.is_good[tried.is_proving]
+    groups = [tried.rows.units[row] for row in np.flatnonzero(every)]
+    bootstrap = GroupBootstrap(groups, SEED, NUM_RESAMPLED_RANKINGS)
+    rows: dict[str, dict[str, Cell]] = {}
+    for name, score in (("confidence and guards", tried.score), ("confidence alone", tried.confidence)):
+        accepted = np.nan_to_num(score[every], nan=-1.0) >= np.float32(tried.plan.limits[index])
+        rows[name] = {
+            "coverage": bootstrap.mean(accepted.astype(np.float64)).scaled(100.0),
+            "bad": bootstrap.mean(np.where(accepted, ~is_good, np.nan)).scaled(100.0),
+        }
+    columns = {"coverage": Column("accepted", "% of all labels", 1), "bad": Column("wrong among them", "%", 1)}
+    note = "On the units that proved, at the limit on confidence that was taken. 95 % intervals, by resampling groups."
+    return Table("acceptance", "What guards cost", note, columns, rows)
+
+
+def guard_in_words(limit: Limit | GuardLimit) -> str:
+    """Say a guard: `box_iou at least 0.41`."""
+    value = limit.value if isinstance(limit, Limit) else limit.limit
+    unit = LABELS[limit.measurement].unit
+    return f"{limit.measurement} {_BOUND_WORDS[limit.bound]} {value:.3g}{'' if unit == '1' else f' {unit}'}"
+
+
 def promise_in_words(calibration: Calibration) -> str:
     """Say what the limits file promises, and on what it rests."""
     promise, proof, data = calibration.promise, calibration.proof, calibration.data
     units = {"video": "videos", "subject": "people"}[promise.unit]
+    within = ""
+    if calibration.guards is not None:
+        within = f", within {len(calibration.guards.limits)} guards on single measurements"
     return (
         f"With probability {1.0 - promise.failure_probability:.0%}, at most {promise.max_bad_fraction:.0%} of the"
         f" accepted labels are beyond {limit_in_words(promise.max_error, promise.metric)}, for {units} like these and"
         f" this predictor. Proved on {len(data.proving_units)} {units}, confidence fitted on {len(data.fitting_units)}"
-        f" others. Accepted at {calibration.min_confidence:.3f} and above: {proof.coverage:.1%} of the labels, of which"
-        f" {proof.bad_fraction:.1%} are beyond it there. One of the {units} with more than {promise.rows_cap:g}"
-        " accepted labels counts as so many."
+        f" others. Accepted at {calibration.min_confidence:.3f} and above{within}: {proof.coverage:.1%} of the labels,"
+        f" of which {proof.bad_fraction:.1%} are beyond it there. One of the {units} with more than"
+        f" {promise.rows_cap:g} accepted labels counts as so many."
     )

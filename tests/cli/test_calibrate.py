@@ -8,11 +8,14 @@ import pyarrow.parquet as pq
 import pytest
 from trust_scenes import planted, write_truth
 
-from hoiray.cli.calibrate import CalibrationRequest, calibrate, error_limit, wish_of
-from hoiray.cli.judge import judge_stored
+from hoiray.cli.calibrate import CalibrationRequest, calibrate, error_limit, guards_of, wish_of
+from hoiray.cli.judge import _ANY_RUN, judge_stored
+from hoiray.config.what import PaperLimits
 from hoiray.errors import ConfigError, InputError
+from hoiray.filters.rules import Limit, paper_rules
 from hoiray.io.parquet import parquet_bytes
 from hoiray.stages.limits import read_calibration
+from hoiray.trust.guards import NO_GUARDS
 
 NUM_VIDEOS = 90
 
@@ -37,6 +40,8 @@ def test_a_limits_file_is_written_and_judges_labels(
     said = capsys.readouterr().out
     assert "With probability 90%, at most 20% of the accepted labels are beyond 6 mm in PA-MPJPE" in said
     assert "Which score ranks labels best?" in said
+    assert "What the guards refuse" in said
+    assert "guards on single measurements" in said
     assert stored.report is not None
     assert "Does the confidence of labels mean what it says?" in (stored.report / "calibration.md").read_text()
     calibration = read_calibration(stored.out)
@@ -45,7 +50,7 @@ def test_a_limits_file_is_written_and_judges_labels(
     accepted = judged["accepted"].to_numpy()
     assert accepted.mean() == pytest.approx(calibration.proof.coverage, abs=0.15)
     assert judged.filter(judged["accepted"])["confidence"].to_numpy().min() >= calibration.min_confidence
-    assert {"confidence"} <= {word for words in judged["reasons"].to_pylist() for word in words}
+    assert {"confidence", "box_iou"} <= {word for words in judged["reasons"].to_pylist() for word in words}
     # the run is the calibration's own, so nothing has moved
     assert "unlike those of the calibration" not in capsys.readouterr().err
 
@@ -76,6 +81,17 @@ def test_what_cannot_be_promised_is_refused_with_its_option(stored: CalibrationR
     ):
         with pytest.raises(ConfigError, match=word):
             wish_of(replace(stored, **change))  # type: ignore[arg-type]
+
+
+def test_guards_are_a_word_or_a_file(stored: CalibrationRequest, tmp_path: Path) -> None:
+    assert wish_of(stored).guards.chosen == "loose"
+    assert guards_of("none") == NO_GUARDS
+    assert guards_of("paper").limits == paper_rules(PaperLimits()).limits
+    run = tmp_path / "run.yaml"
+    run.write_text(f"{_ANY_RUN}limits: {{preset: paper, min_box_iou: 0.25}}\n")
+    assert Limit("box_iou", 0.25, "min") in guards_of(str(run)).limits
+    with pytest.raises(ConfigError, match="--guards: expected loose, paper, none"):
+        guards_of("strict")
 
 
 def test_labels_and_truth_come_in_pairs(stored: CalibrationRequest) -> None:

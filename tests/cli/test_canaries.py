@@ -1,12 +1,14 @@
 """`hoiray canaries` tells miss rates and keeps them beside the labels."""
 
+import json
 from pathlib import Path
 
 import pytest
 from labelled_run import labelled_run
 
 from hoiray.cli.canaries import plant
-from hoiray.stages.canary_file import read_canaries
+from hoiray.stages.canary_file import canary_lines, read_canaries
+from hoiray.stages.label_summary import summarise, summary_lines, write_summary
 from hoiray.trust.canaries import KINDS
 
 
@@ -22,3 +24,10 @@ def test_the_miss_rate_of_every_kind_is_told_and_kept(tmp_path: Path, capsys: py
     mirrored = next(one.miss for one in planted.kinds if one.kind == "mirrored")
     assert mirrored.num_labels > 0
     assert mirrored.rate > 0.5
+    # and stands in the summary, as JSON and in words
+    summary = summarise(job)
+    assert summary.canaries == planted
+    assert set(canary_lines(planted)) <= set(summary_lines(summary))
+    write_summary(job, summary)
+    kinds = json.loads(job.store.read("summary.json"))["canaries"]["kinds"]
+    assert [one["kind"] for one in kinds] == list(KINDS)

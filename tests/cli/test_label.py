@@ -38,14 +38,16 @@ def run_file(folder: Path, videos: dict[str, Clip]) -> Path:
 
 def test_videos_become_labels_in_this_process_and_the_end_says_how_many(tmp_path: Path) -> None:
     run = run_file(tmp_path, clips(3) | {"junk.mp4": Clip(damage=lambda _: b"junk")})
-    result = call(run, "--no-ray", "--cluster", tmp_path / "cluster.yaml")
+    result = call(run, "--no-ray", "--cluster", tmp_path / "cluster.yaml", "--canaries", 2)
     assert result.exit_code == 0, result.output
     assert "indexing" in result.stderr
+    assert "wrong labels that were accepted" in result.stdout
     assert "3 videos done, 1 given up (decode: UnreadableVideoError 1)" in result.stdout
     assert f"dead list {tmp_path / 'out'}" in result.stdout
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert f"{summary['num_accepted']:,}" in result.stdout
     assert summary["num_buckets_done"] == summary["num_buckets"]
+    assert summary["canaries"]["num_clips"] == 2
     again = call(run, "--no-ray", "--cluster", tmp_path / "cluster.yaml")
     assert f"0 of {summary['num_shards']} shards to do" in again.stderr
     assert again.stdout == result.stdout

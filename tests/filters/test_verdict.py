@@ -10,6 +10,7 @@ from hoiray.filters.verdict import (
     choose_pairs,
     fails,
     judge_confidence,
+    judge_guards,
     judge_pairs,
     judge_shape,
     judge_spatial,
@@ -172,6 +173,14 @@ def test_confidence_is_refused_below_its_limit_and_where_it_is_unknown() -> None
     reasons = no_reasons(4)
     judge_confidence(np.append(beside(0.9), np.float32(np.nan)), 0.9, reasons)
     assert words(reasons) == [["confidence"], [], [], ["not_measured"]]
+
+
+def test_a_guard_refuses_what_lies_beyond_it_and_nothing_that_was_not_measured() -> None:
+    reasons = no_reasons(4)
+    held = np.float32([0.9, 0.0, 0.0, np.nan])
+    values = {"box_iou": np.append(beside(0.3), np.float32(np.nan)), "held_sample_score": held}
+    judge_guards(values, (Limit("box_iou", 0.3, "min"), Limit("held_sample_score", 0.5, "max")), reasons)
+    assert words(reasons) == [["box_iou", "held_sample"], [], [], []]
 
 
 def test_no_rows_are_judged_as_none() -> None:

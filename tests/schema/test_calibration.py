@@ -17,6 +17,14 @@ def test_a_calibration_is_read_as_it_was_written_to_the_last_bit() -> None:
     assert parse_calibration(written.to_json(), "limits.json").to_json() == written.to_json()
 
 
+def test_a_file_from_before_there_were_guards_is_read() -> None:
+    content = json.loads(calibration(MODEL).to_json())
+    del content["guards"]
+    assert parse_calibration(json.dumps(content), "here").guards is None
+    with pytest.raises(ContractError, match=r"limits file here, guards\.limits"):
+        parse_calibration(json.dumps(content | {"guards": {"chosen": "loose", "limits": []}}), "here")
+
+
 def test_a_broken_file_is_refused_with_its_place() -> None:
     content = json.loads(calibration(MODEL).to_json())
     for change, word in (

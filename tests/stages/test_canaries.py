@@ -12,12 +12,13 @@ from hoiray.io.store import Store
 from hoiray.schema.columns import unpack_column
 from hoiray.schema.label_columns import SPATIAL_NAMES
 from hoiray.schema.tables import LABELS
-from hoiray.stages.canaries import plant_canaries, planted_video
+from hoiray.stages.canaries import plant_canaries, plant_in_labelling, planted_video
 from hoiray.stages.canary_file import canary_key, read_canaries, write_canaries
 from hoiray.stages.judge import judge
 from hoiray.stages.label_job import LabelJob
 from hoiray.stages.labels_with_truth import stored_video
 from hoiray.stages.rejudge import Judgement, list_parts
+from hoiray.stages.view import hand_of
 from hoiray.trust import canaries as faults
 
 LOOSE = PaperLimits(
@@ -73,6 +74,16 @@ def test_the_same_seed_plants_the_same_and_a_judge_that_looks_at_nothing_misses_
     rates = {kind.kind: kind.miss.rate for kind in seen.kinds}
     assert rates["wrong scale"] == 0.0
     assert rates["mirrored"] == 1.0
+
+
+def test_a_labelling_plants_in_so_many_of_its_shards_as_it_takes(job: LabelJob) -> None:
+    parts = list_parts(job.store.uri)
+    whole = plant_in_labelling(job, num_clips=2, seed=4)
+    assert whole == plant_canaries(parts, Judgement.by(job.run.limits), hand_of(job.store), num_clips=2, seed=4)
+    assert whole.judge_id == job.judge_id
+    # one shard is enough for as many rows, whatever the run holds
+    few = plant_in_labelling(job, num_clips=2, seed=4, max_rows=1)
+    assert few.num_clips <= whole.num_clips
 
 
 def test_what_is_not_changed_is_measured_as_it_is_stored(

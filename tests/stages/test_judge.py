@@ -10,7 +10,7 @@ from filter_scenes import predictions, rows_of
 
 from hoiray.config.what import PaperLimits
 from hoiray.errors import ContractError
-from hoiray.filters.rules import paper_rules
+from hoiray.filters.rules import Limit, Rules, paper_rules
 from hoiray.io.parquet import parquet_bytes
 from hoiray.schema.label_columns import MEASUREMENT_NAMES
 from hoiray.schema.tables import LABELS
@@ -200,6 +200,20 @@ def test_confidence_is_written_and_judged() -> None:
         added = {"not_measured"} if np.isnan(value) else {"confidence"} if value < 0.5 else set()
         assert set(after) == set(before) | added
     assert parquet_bytes(judge(refused, paper_rules(STILL), "judge")) == parquet_bytes(labels)
+
+
+def test_guards_change_no_measurement_and_refuse_row_by_row() -> None:
+    """Confidence was calibrated on labels judged without limits; a first frame or a refused neighbour is no fault."""
+    table = predictions(seed=4, num_videos=10)
+    plain = judge(table, Rules(()), "j")
+    limits = (Limit("box_iou", 0.5, "min"), Limit("motion_pose_axis_angle_l2", 1.0, "max"))
+    guarded = judge(table, Rules(limits, limits_are_guards=True), "j")
+    verdict = ["accepted", "reasons"]
+    assert parquet_bytes(guarded.drop_columns(verdict)) == parquet_bytes(plain.drop_columns(verdict))
+    for row, before in zip(guarded.to_pylist(), plain.to_pylist(), strict=True):
+        wanted = [*(["box_iou"] if row["box_iou"] < np.float32(0.5) else []),
+                  *(["motion_pose"] if row["motion_pose_axis_angle_l2"] > np.float32(1.0) else [])]  # fmt: skip
+        assert row["reasons"] == [*wanted, *before["reasons"]]
 
 
 def test_confidence_is_not_written_twice_nor_for_other_rows() -> None:

@@ -10,7 +10,7 @@ from hoiray.config.what import CalibratedLimits, PaperLimits
 from hoiray.errors import ConfigError, ContractError, InputError
 from hoiray.filters.rules import Limit, paper_rules
 from hoiray.io.parquet import parquet_bytes
-from hoiray.schema.calibration import ConfidenceModel
+from hoiray.schema.calibration import CalibrationGuards, ConfidenceModel, GuardLimit
 from hoiray.schema.tables import LABELS, LIMITS
 from hoiray.stages.limits import read_calibration, rules_of
 from hoiray.trust.confidence import ConfidenceRule
@@ -88,6 +88,17 @@ def test_a_calibration_judges_by_confidence_alone_and_has_the_digest_of_its_file
     assert rules.confidence == ConfidenceRule(model, 0.75)
     assert digest == hashlib.sha256(path.read_bytes()).hexdigest()
     assert read_calibration(str(path)) == calibration(model, 0.75)
+
+
+def test_guards_of_a_calibration_judge_beside_confidence(tmp_path: Path) -> None:
+    model = ConfidenceModel(features=FEATURE_NAMES, base=0.0, trees=(), slope=1.0, intercept=0.0)
+    guard = GuardLimit(measurement="box_iou", bound="min", limit=0.3)
+    guards = CalibrationGuards(chosen="loose", kept_share=0.99, limits=(guard,))
+    path = tmp_path / "limits.json"
+    path.write_text(calibration(model).model_copy(update={"guards": guards}).to_json())
+    rules, _ = rules_of(CalibratedLimits(preset="calibrated", uri=str(path)))
+    assert (rules.limits, rules.limits_are_guards) == ((Limit("box_iou", 0.3, "min"),), True)
+    assert rules.confidence == ConfidenceRule(model, 0.5)
 
 
 def test_what_is_no_calibration_is_refused(tmp_path: Path) -> None:

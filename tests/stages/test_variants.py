@@ -28,6 +28,16 @@ def test_every_variant_is_a_verdict_made_anew() -> None:
     assert len(by_name) == len(PAPER.limits) + 2
 
 
+def test_guards_are_told_one_by_one_and_all_together() -> None:
+    table = planted(1, 12)[0]
+    guards = Rules((Limit("box_iou", 0.75, "min"), Limit("spread_3d_m", 0.004, "max")), limits_are_guards=True)
+    base, verdicts = verdicts_of(table, guards, sweeps=False)
+    assert [variant.name for variant in verdicts.variants] == ["box_iou", "spread_3d_m", "all guards"]
+    together = verdicts.variants[-1]
+    assert np.array_equal(together.alone, base["accepted"].to_numpy())
+    assert together.without.sum() > base["accepted"].to_numpy().sum()
+
+
 def test_a_limit_is_moved_through_its_measurement_and_where_it_is() -> None:
     rules = Rules((Limit("box_iou", 0.6, "min"),))
     base, verdicts = verdicts_of(planted(1, 6)[0], rules, sweeps=True)

@@ -56,6 +56,16 @@ def test_a_calibration_of_other_features_is_refused() -> None:
         ConfidenceRule.of_calibration(calibration(other), "limits.json")
 
 
+def test_a_calibration_of_fewer_features_is_asked_for_those() -> None:
+    """A file of an older version knows fewer measurements, or in another order."""
+    names = ("spread_3d_m", "box_iou")
+    tree = TREE.model_copy(update={"feature": (1, -1, -1)})
+    fewer = MODEL.model_copy(update={"features": names, "trees": (tree, tree)})
+    labels = judge(predictions(seed=2, num_videos=3), Rules(()), "j")
+    rule = ConfidenceRule.of_calibration(calibration(fewer), "limits.json")
+    assert np.array_equal(rule.confidence_of(labels), ConfidenceRule(MODEL, 0.5).confidence_of(labels), equal_nan=True)
+
+
 def test_a_rule_travels_to_workers() -> None:
     rules = Rules((), confidence=ConfidenceRule(MODEL, 0.5))
     table = predictions(seed=2, num_videos=2)
