@@ -18,6 +18,31 @@ CONTROL = ("index", "boxes", "listing", "resume", "first", "label")
 Force = Annotated[bool, typer.Option(help="Measure on a loaded machine all the same.")]
 
 
+PARTS = "ensemble,filters,pipeline,judge,control,peer,training,adaptive"
+
+
+@app.command(name="all")
+def everything(
+    *,
+    out: Out = Path("results"),
+    pairs: Pairs = 5,
+    force: Force = False,
+    parts: Annotated[str, typer.Option(help="Some of them; the others keep the figures they had.")] = PARTS,
+    clips: Annotated[str | None, typer.Option(help="Videos for the peer; default: the peer is left out.")] = None,
+    python: Annotated[
+        str | None, typer.Option(help="A Python with mediapipe 0.10.21, the peer; default: it is left out.")
+    ] = None,
+    adaptive_report: Annotated[
+        str, typer.Option(help="Report (.json) of the command `adaptive`, which is measured apart.")
+    ] = "results/adaptive.json",
+) -> None:
+    """The table of speeds: every part in a process of its own, every row beside its goal."""
+    from hoiray.benchmarks.suite import Settings, run
+
+    settings = Settings(pairs=pairs, force=force, clips=clips, python=python, adaptive=adaptive_report)
+    typer.echo(run(out, settings, parts.split(",")))
+
+
 @app.command()
 def hand(out: Out = Path("out/benchmark"), pairs: Pairs = 7, force: Force = False) -> None:
     """Forward of 512 hands against bare NumPy and torch skinning, and the share spent in smplx."""
@@ -130,6 +155,22 @@ def trust(
     from hoiray.benchmarks.trust import run
 
     typer.echo(run(out, trials=trials, videos=videos))
+
+
+@app.command()
+def rejudge(
+    *,
+    run_uri: Annotated[str, typer.Option("--run", help="Folder of a label run, local or s3://.")],
+    limits: Annotated[str, typer.Option(help="Limits file of hoiray calibrate, for the run's predictor.")],
+    rows: Annotated[int, typer.Option(help="Rows to judge: the run's, copied under new names.", min=1)] = 100_000,
+    out: Out = Path("out/benchmark"),
+    pairs: Pairs = 5,
+    force: Force = False,
+) -> None:
+    """Seconds to judge stored predictions again by a calibrated file, against the paper's limits."""
+    from hoiray.benchmarks.rejudge import run
+
+    typer.echo(run(out, run_uri=run_uri, limits=limits, rows=rows, pairs=pairs, force=force))
 
 
 if __name__ == "__main__":

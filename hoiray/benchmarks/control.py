@@ -103,7 +103,7 @@ def _command(size: Size, name: str, s3_uri: str | None) -> str:
     return f"python jobs/benchmark.py control --size {size} --parts {name}" + (" --s3 URI" if s3_uri else "")
 
 
-def _measured(part: str, place: Path | str, size: int) -> Row:
+def measured(part: str, place: Path | str, size: int) -> Row:
     """Run a part in a process of its own."""
     command = [sys.executable, "-m", "hoiray.benchmarks.control_parts", part, str(place), str(size)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -115,33 +115,33 @@ def _measured(part: str, place: Path | str, size: int) -> Row:
 
 def _index(folder: Path, sizes: Sizes, _s3_uri: str | None) -> Iterator[Row]:
     for count in sizes.videos:
-        made = _measured("index", folder, count)
-        yield {"index": made, "open": _measured("opening", folder, count)}
+        made = measured("index", folder, count)
+        yield {"index": made, "open": measured("opening", folder, count)}
 
 
 def _boxes(folder: Path, sizes: Sizes, _s3_uri: str | None) -> Iterator[Row]:
     for megabytes in sizes.box_megabytes:
-        yield _measured("boxes", folder, megabytes)
+        yield measured("boxes", folder, megabytes)
 
 
 def _listing(_folder: Path, sizes: Sizes, s3_uri: str | None) -> Iterator[Row]:
     if s3_uri is not None:
-        yield _measured("listing", s3_uri, sizes.keys)
+        yield measured("listing", s3_uri, sizes.keys)
 
 
 def _resume(folder: Path, sizes: Sizes, s3_uri: str | None) -> Iterator[Row]:
-    yield {"where": "local folder"} | _measured("resume", folder, sizes.markers)
+    yield {"where": "local folder"} | measured("resume", folder, sizes.markers)
     if s3_uri is not None:
-        yield {"where": "S3"} | _measured("resume", f"{s3_uri}/resumed-{sizes.markers}", sizes.markers)
+        yield {"where": "S3"} | measured("resume", f"{s3_uri}/resumed-{sizes.markers}", sizes.markers)
 
 
 def _label(folder: Path, sizes: Sizes, _s3_uri: str | None) -> Iterator[Row]:
     for count in sizes.shards:
-        yield _labelled(folder / str(count), count, 2, NUM_FRAMES)
+        yield labelled(folder / str(count), count, 2, NUM_FRAMES)
 
 
 def _first(folder: Path, sizes: Sizes, _s3_uri: str | None) -> Iterator[Row]:
-    yield _labelled(folder / "first", sizes.first_shards, VIDEOS_A_SHARD, FRAMES_A_CLIP)
+    yield labelled(folder / "first", sizes.first_shards, VIDEOS_A_SHARD, FRAMES_A_CLIP)
 
 
 _PARTS: Final[dict[str, Callable[[Path, Sizes, str | None], Iterator[Row]]]] = {
@@ -149,7 +149,8 @@ _PARTS: Final[dict[str, Callable[[Path, Sizes, str | None], Iterator[Row]]]] = {
 }  # fmt: skip
 
 
-def _labelled(folder: Path, num_shards: int, videos_a_shard: int, num_frames: int) -> Row:
+def labelled(folder: Path, num_shards: int, videos_a_shard: int, num_frames: int = NUM_FRAMES) -> Row:
+    """Label with a free predictor, watched; return the figures."""
     folder.mkdir()
     make_videos(folder, num_shards, videos_a_shard, num_frames)
     row = figures_of(watch_labelling(folder, num_shards, videos_a_shard))
@@ -237,14 +238,14 @@ def _index_section(rows: Sequence[Row]) -> list[str]:
             f"{1000 * opened['seconds_a_shard']:.1f}",
         ))  # fmt: skip
     if len(rows) > 1:
-        grown = {title: _per_million(rows, name) for title, name in (("index", "index"), ("driver", "open"))}
+        grown = {title: growth_per_million(rows, name) for title, name in (("index", "index"), ("driver", "open"))}
         met = all(value < MAX_DRIVER_MIB_A_MILLION for value in grown.values())
         said = ", ".join(f"{name} {value:.2f} MiB" for name, value in grown.items())
         lines += ["", f"From the smallest to the largest, a million videos more cost: {said}. Goal {_met(met)}."]
     return lines
 
 
-def _per_million(rows: Sequence[Row], name: str) -> float:
+def growth_per_million(rows: Sequence[Row], name: str) -> float:
     """Growth of memory between the smallest and the largest, MiB a million videos."""
     first, last = rows[0][name], rows[-1][name]
     return float(1e6 * (last["grown_mib"] - first["grown_mib"]) / (last["videos"] - first["videos"]))

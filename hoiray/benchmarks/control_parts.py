@@ -6,6 +6,7 @@ boxes and markers come from here instead of from a disk full of them.
 
 import gc
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -154,6 +155,31 @@ def resume(uri: str, count: int) -> Figures:
     }  # fmt: skip
 
 
+def planning(folder: str, count: int) -> Figures:
+    """Plan what is left beside so many committed shards, whose markers are one file under many names.
+
+    Planning reads the names of markers and none of them, so that this is what it takes; `resume` writes and reads whole
+    ones, which takes minutes for as many.
+    """
+    store, area = Store.open(folder), predictions_area("0" * 32)
+    request = IndexRequest(Videos(uri="s3://nowhere"), Sharding(target_frames=40), "none", BYTES_A_FRAME)
+    plan = make_plan(request, store.below(PLAN_FOLDER), listing=lister(count))
+    names = [it.shard_id for it in plan.shards()]
+    first = Path(folder, area.commit_key(names[0]))
+    store.write(area.commit_key(names[0]), b"{}")
+    for name in names[1:-10]:
+        os.link(first, Path(folder, area.commit_key(name)))
+    begin_mib, begin_s = _begin_mib(), time.monotonic()
+    pending = pending_table(plan, store, area)
+    planned_s = time.monotonic() - begin_s
+    if pending.num_rows != 10:
+        raise RuntimeError(f"{pending.num_rows} shards are pending, not the 10 that have no marker")
+    return {
+        "shards": len(names), "committed": len(names) - 10, "planned_in_s": planned_s,
+        "grown_mib": peak_memory_mib() - begin_mib,
+    }  # fmt: skip
+
+
 def _begin_mib() -> float:
     """Give back what is free, and return what is left: from here on growth counts."""
     gc.collect()
@@ -203,6 +229,7 @@ def _put_all(store: Store, items: Iterator[tuple[str, bytes]]) -> None:
 
 PARTS: Final[dict[str, Callable[[str, int], Figures]]] = {
     "index": index, "opening": opening, "listing": listing, "boxes": boxes, "resume": resume,
+    "planning": planning,
 }  # fmt: skip
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from hoiray.benchmarks.processes import Usage, descendants, usage
-from hoiray.io.encode import H264_MP4, encode_video
+from hoiray.io.encode import H264_MP4, VideoCodec, encode_video
 from hoiray.io.parquet import parquet_bytes
 from hoiray.schema.tables import BOXES
 
@@ -28,7 +28,7 @@ NUM_FRAMES: Final = 4
 
 FRAMES_A_CLIP: Final = 40
 """Of a video as long as those of Something-Something: a hundred of them are a shard as it is by default."""
-SIZE_WH: Final = (64, 48)
+BLOCK_PX: Final = 8
 NAMES_A_FOLDER: Final = 1000
 SAMPLE_S: Final = 2.0
 WATCH_S: Final = 0.02
@@ -102,17 +102,44 @@ class Watched:
     wall_s: float = 0.0
 
 
+@dataclass(frozen=True)
+class Look:
+    """How the videos of a benchmark look.
+
+    Attributes:
+        size_wh: of a frame, px.
+        bbox_xyxy: of the hand of every frame, px.
+        codec: of the files.
+        suffix: of their names.
+    """
+
+    size_wh: tuple[int, int]
+    bbox_xyxy: tuple[float, float, float, float]
+    codec: VideoCodec
+    suffix: str
+
+
+TINY: Final = Look((64, 48), (6.0, 5.0, 34.0, 40.0), H264_MP4, ".mp4")
+
+
 def make_videos(folder: Path, num_shards: int, videos_a_shard: int, num_frames: int = NUM_FRAMES) -> None:
-    """Write the clips, name them again and again by hard links, and write a box for each frame."""
-    clips = [_clip(folder, number, num_frames) for number in range(NUM_CLIPS)]
-    names = [f"{index // NAMES_A_FOLDER:04d}/{index:08d}.mp4" for index in range(num_shards * videos_a_shard)]
+    """Write tiny videos with their boxes, and the files of a run with a free predictor."""
+    write_videos(folder, num_shards * videos_a_shard, num_frames, TINY)
+    (folder / "run.yaml").write_text(RUN.format(folder=folder, target_frames=num_frames * videos_a_shard))
+    (folder / "cluster.yaml").write_text(CLUSTER)
+
+
+def write_videos(folder: Path, num_videos: int, num_frames: int, look: Look) -> None:
+    """Write a few clips, name them again and again by hard links, and write a box for each frame."""
+    clips = [_clip(folder, number, num_frames, look) for number in range(NUM_CLIPS)]
+    names = [f"{index // NAMES_A_FOLDER:04d}/{index:08d}{look.suffix}" for index in range(num_videos)]
     for index, name in enumerate(names):
         path = folder / "videos" / name
         if index % NAMES_A_FOLDER == 0:
             path.parent.mkdir(parents=True)
         os.link(clips[index % NUM_CLIPS], path)
     count = len(names) * num_frames
-    corners = np.tile(np.array([6.0, 5.0, 34.0, 40.0], dtype=np.float32), count)
+    corners = np.tile(np.array(look.bbox_xyxy, dtype=np.float32), count)
     values = {
         "video_id": pa.array(np.repeat(np.array(names), num_frames)),
         "frame_index": pa.array(np.tile(np.arange(num_frames), len(names)), pa.int32()),
@@ -123,17 +150,18 @@ def make_videos(folder: Path, num_shards: int, videos_a_shard: int, num_frames: 
     schema = BOXES.to_arrow()
     arrays = [values.get(it.name, pa.nulls(count, it.type)).cast(it.type) for it in schema]
     (folder / "boxes.parquet").write_bytes(parquet_bytes(pa.Table.from_arrays(arrays, schema=schema)))
-    (folder / "run.yaml").write_text(RUN.format(folder=folder, target_frames=num_frames * videos_a_shard))
-    (folder / "cluster.yaml").write_text(CLUSTER)
 
 
-def _clip(folder: Path, number: int, num_frames: int) -> Path:
-    width, height = SIZE_WH
-    base = np.random.default_rng(number).integers(60, 200, (height, width + num_frames, 3), dtype=np.uint8)
-    path = folder / f"clip-{number}.mp4"
-    path.write_bytes(
-        encode_video((base[:, it : it + width] for it in range(num_frames)), H264_MP4, fps=12, size_wh=SIZE_WH)
-    )
+def _clip(folder: Path, number: int, num_frames: int, look: Look) -> Path:
+    """Write a clip: a coarse pattern that moves on by a pixel a frame, with some noise as cameras have it."""
+    width, height = look.size_wh
+    rng = np.random.default_rng(number)
+    shape = (-(-height // BLOCK_PX), -(-(width + num_frames) // BLOCK_PX), 3)
+    blocks = rng.integers(60, 200, shape, dtype=np.uint8).repeat(BLOCK_PX, axis=0).repeat(BLOCK_PX, axis=1)
+    base = blocks[:height] + rng.integers(0, 6, blocks[:height].shape, dtype=np.uint8)
+    path = folder / f"clip-{number}{look.suffix}"
+    frames = (base[:, it : it + width] for it in range(num_frames))
+    path.write_bytes(encode_video(frames, look.codec, fps=12, size_wh=look.size_wh))
     return path
 
 

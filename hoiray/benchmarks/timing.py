@@ -64,12 +64,23 @@ def compare(
         raise ConfigError(
             describe(what="--pairs", expected=f"{MIN_PAIRS} or more", found=str(pairs), fix="Measure more pairs.")
         )
-    calls = (subject[1], baseline[1])
-    repeats = tuple(_repeats_for(call, min_time_s) for call in calls)
+    repeats = tuple(_repeats_for(call, min_time_s) for call in (subject[1], baseline[1]))
+    return alternate(
+        (subject[0], lambda: _time(subject[1], repeats[0])),
+        (baseline[0], lambda: _time(baseline[1], repeats[1])),
+        pairs=pairs,
+    )
+
+
+def alternate(
+    subject: tuple[str, Callable[[], float]], baseline: tuple[str, Callable[[], float]], *, pairs: int
+) -> Comparison:
+    """Measure two things in turns that tell their seconds themselves; the order within a pair alternates."""
+    measures = (subject[1], baseline[1])
     seconds: tuple[list[float], list[float]] = ([], [])
     for pair in range(pairs):
         for side in (0, 1) if pair % 2 == 0 else (1, 0):
-            seconds[side].append(_time(calls[side], repeats[side]))
+            seconds[side].append(measures[side]())
     ratios = [mine / other for mine, other in zip(*seconds, strict=True)]
     return Comparison(subject[0], baseline[0], Spread.of(seconds[0]), Spread.of(seconds[1]), Spread.of(ratios), pairs)
 

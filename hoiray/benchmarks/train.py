@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from hoiray.benchmarks.timing import Comparison, Spread, compare, refuse_loaded_machine, write_report
+from hoiray.benchmarks.goals import Row
+from hoiray.benchmarks.timing import Comparison, Spread, alternate, compare, refuse_loaded_machine, write_report
 from hoiray.config.training_presets import training_preset
 from hoiray.config.what import AnnotatedSet, TrainRun
-from hoiray.config.where import TrainWorkers
+from hoiray.config.where import Node, TrainWorkers
 from hoiray.datasets.batch_loader import BatchLoader
 from hoiray.datasets.collate import collate
 from hoiray.datasets.crop_cache import CacheOptions, open_crop_cache
@@ -114,6 +115,32 @@ def run(
     for part, share in forward_shares(setup, pairs).items():
         notes[f"forward, {part}"] = f"{share.median:.0%} ({share.minimum:.0%} - {share.maximum:.0%})"
     return write_report(out, "train", comparisons, notes)
+
+
+ROWS: Final = {
+    "step of hoiray, batches ready": "train_step",
+    "bare step with loading": "train_loading",
+    "Ray Train, 1 worker(s)": "train_ray_1",
+    "Ray Train, 2 worker(s)": "train_ray_2",
+}
+"""Rows of the table of speeds, by the subject of the comparison."""
+
+
+def measure(folder: Path, *, pairs: int) -> list[Row]:
+    """Measure the rows of the table of speeds on the smallest set, with the network `nano`; `folder` is empty."""
+    from hoiray.engine.session import ray_session
+
+    setup = make_setup(folder, _make_lab(folder), "nano")
+    torch.set_num_threads(1)
+    comparisons = compare_steps(setup, pairs)
+    # one Ray for all of them: its start is not training
+    with ray_session(None, Node(num_cpus=4, memory_gib=8, object_store_gib=0.3)):
+        comparisons += compare_ray(setup, pairs)
+    batch_size = setup.run.training.batch_size
+    return [
+        Row.of(ROWS[it.subject], it, f"{batch_size / it.subject_s.median:.0f} samples/s of {batch_size} a step.")
+        for it in comparisons
+    ]
 
 
 def make_setup(out: Path, data: str, preset: str) -> Setup:
@@ -259,20 +286,14 @@ def endless(loader: BatchLoader) -> Iterator[Iterator[Batch]]:
 
 def compare_ray(setup: Setup, pairs: int) -> list[Comparison]:
     """Compare Ray Train at one and two workers with a bare loop of as many threads, both with loading, in turns."""
-    comparisons = []
-    for threads in RAY_THREADS if pairs else ():
-        subject_s, baseline_s = [], []
-        for pair in range(pairs):
-            for side in (0, 1) if pair % 2 == 0 else (1, 0):
-                if side == 0:
-                    subject_s.append(ray_seconds_per_step(setup, threads))
-                else:
-                    baseline_s.append(bare_seconds_per_step(setup, threads))
-        ratios = [mine / other for mine, other in zip(subject_s, baseline_s, strict=True)]
-        name, against = f"Ray Train, {threads} worker(s)", f"bare loop with loading, {threads} thread(s)"
-        spreads = (Spread.of(subject_s), Spread.of(baseline_s), Spread.of(ratios))
-        comparisons.append(Comparison(name, against, *spreads, pairs))
-    return comparisons
+    return [
+        alternate(
+            (f"Ray Train, {threads} worker(s)", partial(ray_seconds_per_step, setup, threads)),
+            (f"bare loop with loading, {threads} thread(s)", partial(bare_seconds_per_step, setup, threads)),
+            pairs=pairs,
+        )
+        for threads in (RAY_THREADS if pairs else ())
+    ]
 
 
 def ray_seconds_per_step(setup: Setup, num_workers: int) -> float:

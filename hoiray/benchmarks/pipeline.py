@@ -1,0 +1,247 @@
+"""What the machinery around the model costs: `hoiray label` on Ray beside the bare loop that does the same to pixels.
+
+Clips of Something-Something's size, one hand a frame, the packaged network in 8 views. A labelling is a process of its
+own from the command to its end; its steady state is the time between the commits of its shards, those of the first
+round left out. The bare loops (:mod:`hoiray.benchmarks.bare_loop`) are processes too, loaded once and told when to
+start; with two predictors, two of them run at the same time.
+"""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from hoiray.benchmarks.control_run import Look, write_videos
+from hoiray.benchmarks.goals import Row
+from hoiray.benchmarks.timing import Spread
+from hoiray.config.load import load_cluster, load_run
+from hoiray.io.encode import VP9_WEBM
+
+VIEWS: Final = 8
+BATCH_SIZE: Final = 8
+FRAMES_A_VIDEO: Final = 48
+"""Of a Something-Something clip, boxed or not, about."""
+
+VIDEOS_A_SHARD: Final = 2
+ROUNDS: Final = 4
+"""Shards of every predictor; the first is not counted."""
+
+JOB_S: Final = 600.0
+WEBM: Final = Look((427, 240), (150.0, 70.0, 260.0, 190.0), VP9_WEBM, ".webm")
+
+RUN: Final = """
+name: pipeline
+output_uri: "{folder}/out"
+videos: {{uri: "{folder}/videos", boxes_uri: "{folder}/boxes.parquet", box_format: parquet, hand_side: boxes}}
+sharding: {{target_frames: {target_frames}, max_video_frames: 100000}}
+hand: {{flat_hand_mean: true}}
+teacher: {{predictor: network, checkpoint_uri: "{checkpoint}"}}
+ensemble: {{num_views: {views}}}
+"""
+
+CLUSTER: Final = """
+head: {{num_cpus: 4, memory_gib: 8, object_store_gib: 0.3}}
+pools:
+  decode: {{where: predictor, num_cpus: 0.25}}
+  predict: {{min: {count}, max: {count}, num_cpus: 0.5, batch_size: {batch_size}}}
+  measure: {{min: 1, max: 2, num_cpus: 0.1}}
+  judge: {{min: 1, max: 2, num_cpus: 0.1}}
+"""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A labelling from its command to its end.
+
+    Attributes:
+        num_frames: of all of it.
+        wall_s: from the command to the end of its process.
+        steady_frames_per_s: between the commits of its first round and its last one.
+    """
+
+    num_frames: int
+    wall_s: float
+    steady_frames_per_s: float
+
+    @property
+    def around_s(self) -> float:
+        """Time before and after the frames: imports, Ray's start, actors, weights, the end."""
+        return self.wall_s - self.num_frames / self.steady_frames_per_s
+
+    @property
+    def job_frames_per_s(self) -> float:
+        """Frames a second of a job of `JOB_S` with this start, pace and end."""
+        return max(JOB_S - self.around_s, 0.0) / JOB_S * self.steady_frames_per_s
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A labelling, and the bare loops beside it."""
+
+    labelled: Labelled
+    bare_frames_per_s: float
+
+
+def write_scene(folder: Path, num_predictors: int, *, rounds: int = ROUNDS) -> None:
+    """Write the videos, their boxes, and both files of a run with so many predictors."""
+    from hoiray.selftrain.twin import PACKAGED_TEACHER
+
+    write_videos(folder, rounds * num_predictors * VIDEOS_A_SHARD, FRAMES_A_VIDEO, WEBM)
+    values = {"folder": folder, "checkpoint": PACKAGED_TEACHER, "views": VIEWS}
+    (folder / "run.yaml").write_text(RUN.format(target_frames=FRAMES_A_VIDEO * VIDEOS_A_SHARD, **values))
+    (folder / "cluster.yaml").write_text(CLUSTER.format(count=num_predictors, batch_size=BATCH_SIZE))
+
+
+def measure(folder: Path, *, pairs: int) -> list[Row]:
+    """Measure one predictor and two, and count bytes; `folder` is empty."""
+    rows: list[Row] = []
+    for count in (1, 2):
+        place = folder / str(count)
+        place.mkdir()
+        write_scene(place, count)
+        rows += rows_of(count, measure_pairs(place, count, pairs))
+    return [*rows, *count_bytes(folder / "1")]
+
+
+def measure_pairs(folder: Path, num_predictors: int, pairs: int) -> list[Pair]:
+    """Label and loop in turns."""
+    found = []
+    with ExitStack() as stack:
+        loops = [stack.enter_context(_bare_loop(folder)) for _ in range(num_predictors)]
+        for pair in range(pairs):
+            is_bare_first = pair % 2 == 1
+            before = _bare_frames_per_s(loops) if is_bare_first else 0.0
+            labelled = label_once(folder, num_predictors, folder / f"out-{pair}")
+            found.append(Pair(labelled, before if is_bare_first else _bare_frames_per_s(loops)))
+    return found
+
+
+def rows_of(num_predictors: int, pairs: Sequence[Pair]) -> list[Row]:
+    """Make the rows of so many predictors: steady state, and the job with its start and end."""
+    steady = [it.labelled.steady_frames_per_s / it.bare_frames_per_s for it in pairs]
+    job = [it.labelled.job_frames_per_s / it.bare_frames_per_s for it in pairs]
+    labelled = Spread.of([it.labelled.steady_frames_per_s for it in pairs])
+    bare, around = Spread.of([it.bare_frames_per_s for it in pairs]), Spread.of([it.labelled.around_s for it in pairs])
+    notes = (
+        f"{labelled.median:.1f} against {bare.median:.1f} frames/s, one hand each, {VIEWS} views.",
+        f"Start and end took {around.median:.0f} s ({around.minimum:.0f} - {around.maximum:.0f}); reckoned with the"
+        " steady pace of the same run.",
+    )
+    return [
+        Row(f"pipeline_{num_predictors}", Spread.of(steady), len(pairs), notes[0]),
+        Row(f"pipeline_{num_predictors}_job", Spread.of(job), len(pairs), notes[1]),
+    ]
+
+
+def label_once(folder: Path, num_predictors: int, out: Path) -> Labelled:
+    """Label the scene into a new folder.
+
+    Raises:
+        RuntimeError: the labelling failed; with what it said last.
+    """
+    command = [sys.executable, "-m", "hoiray.benchmarks.pipeline", str(folder), str(out)]
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    begin = time.monotonic()
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    wall_s = time.monotonic() - begin
+    if done.returncode != 0:
+        raise RuntimeError(f"the labelling ended with {done.returncode}: {done.stderr[-3000:]}")
+    times = sorted(path.stat().st_mtime for path in out.glob("predictions/*/commit/*.json"))
+    frames_a_shard = FRAMES_A_VIDEO * VIDEOS_A_SHARD
+    return Labelled(len(times) * frames_a_shard, wall_s, steady_rate(times, num_predictors) * frames_a_shard)
+
+
+def steady_rate(times_s: Sequence[float], num_predictors: int) -> float:
+    """Return shards a second from the times of their commits, in order, the first one of each predictor left out."""
+    counted = times_s[num_predictors:]
+    return len(counted) / (counted[-1] - times_s[num_predictors - 1])
+
+
+@contextmanager
+def _bare_loop(folder: Path) -> "Iterator[subprocess.Popen[str]]":
+    """Start a bare loop and wait until it has loaded its network."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "hoiray.benchmarks.bare_loop", str(folder / "run.yaml"), str(BATCH_SIZE)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, env=environment) as process:
+        try:
+            assert process.stdout is not None
+            if process.stdout.readline().strip() != "ready":
+                raise RuntimeError("the bare loop ended before it was ready; what it said is above")
+            yield process
+        finally:
+            process.kill()
+
+
+def _bare_frames_per_s(loops: "Sequence[subprocess.Popen[str]]") -> float:
+    """Let all loops run at the same time, over a round of the labelling and a half each; frames a second together."""
+    for loop in loops:
+        assert loop.stdin is not None
+        loop.stdin.write(f"{(ROUNDS - 1) * VIDEOS_A_SHARD}\n")
+        loop.stdin.flush()
+    rates = []
+    for loop in loops:
+        assert loop.stdout is not None
+        seconds, num_hands = loop.stdout.readline().split()
+        rates.append(float(num_hands) / float(seconds))
+    return sum(rates)
+
+
+def count_bytes(folder: Path) -> list[Row]:
+    """Label one shard without Ray and count what would pass through its object store, and what is written."""
+    from hoiray.engine.session import settle_threads
+    from hoiray.engine.transport import pack_measured, pack_predicted, pack_result
+    from hoiray.stages.frame_source import DecodeSettings, LocalFrames
+    from hoiray.stages.label_job import open_label_job
+    from hoiray.stages.label_shard import Tools, judge_shard, measure_shard, predict_shard
+    from hoiray.stages.pending import pending_shards
+    from hoiray.stages.teacher import open_teacher
+
+    job = open_label_job(load_run(str(folder / "run.yaml"), [f"output_uri={folder}/bytes"]))
+    settle_threads()
+    frames = LocalFrames(DecodeSettings(None))
+    try:
+        tools = Tools(open_teacher(job.run, device="cpu", batch_size=BATCH_SIZE), frames, BATCH_SIZE)
+        entry = pending_shards(job.plan, job.store, job.predictions)[0]
+        predicted = predict_shard(job, entry, tools)
+    finally:
+        frames.close()
+    measured = measure_shard(job, predicted)
+    result = judge_shard(job, measured)
+    through = sum(it.nbytes for it in (pack_predicted(predicted), pack_measured(measured), pack_result(result)))
+    hands = measured.marker.num_rows
+    return [
+        Row.single("bytes_ray", through / hands, "Fused rows, measured rows, and a line of counts a shard; no pixels."),
+        Row.single("bytes_stored", measured.marker.data_bytes / hands, "Parquet, zstd; labels come to about the same."),
+    ]
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Label a scene with exactly as many predictors as its cluster file has.
+
+    As `hoiray label` does, without its check of the cluster file: that refuses a pool of one, which would hang should
+    its only actor die, and a larger one would grow here.
+    """
+    from hoiray.engine.label import label_on_ray
+    from hoiray.engine.native_noise import native_noise_hidden
+    from hoiray.engine.session import ray_session
+    from hoiray.stages.label_job import open_label_job
+    from hoiray.stages.label_summary import summarise
+
+    folder, out = Path(arguments[0]), arguments[1]
+    cluster = load_cluster(str(folder / "cluster.yaml"))
+    job = open_label_job(load_run(str(folder / "run.yaml"), [f"output_uri={out}"]))
+    with native_noise_hidden(), ray_session(None, cluster.head):
+        for _event in label_on_ray(job, cluster, device="cpu", by_groupby=False):
+            pass
+    if not summarise(job).is_finished:
+        raise RuntimeError("the labelling ended, and shards are left")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
