@@ -30,10 +30,14 @@ import json, sys
 from lerobot.datasets.lerobot_dataset import LeRobotDataset
 dataset = LeRobotDataset("local/hands", root=sys.argv[1], video_backend="pyav")
 rows = dataset.hf_dataset
+items = [dataset[index] for index in range(len(dataset))]
 told = {"num": len(dataset), "episodes": dataset.num_episodes, "fps": dataset.fps,
         "verdicts": [int(v) for v in rows["hand.verdict"]],
         "joints": [v.nan_to_num(-1.0).tolist() for v in rows["hand.joints_3d"]],
-        "reasons": list(rows["hand.reasons"]), "task": dataset.meta.tasks.iloc[0].name}
+        "reasons": list(rows["hand.reasons"]), "task": dataset.meta.tasks.iloc[0].name,
+        "pictures": [(255 * item["observation.images.camera"][:, ::8, ::8]).round().int().tolist() for item in items],
+        "shape": list(items[0]["observation.images.camera"].shape),
+        "item_verdicts": [int(item["hand.verdict"]) for item in items]}
 print("TOLD" + json.dumps(told))
 """
 
@@ -140,6 +144,10 @@ def test_lerobots_own_reader_finds_the_labels(tmp_path: Path, lerobot_python: st
     told = json.loads(done.stdout.partition("TOLD")[2])
     assert (told["num"], told["episodes"], told["fps"], told["task"]) == (6, 2, 12, lerobot.TASK)
     assert told["verdicts"] == [2, 1, 2, 2, 2, 1]
+    assert told["item_verdicts"] == told["verdicts"]
+    assert told["shape"] == [3, 240, 320]
+    for picture, image in zip(told["pictures"], made.images, strict=True):
+        assert np.abs(np.array(picture).transpose(1, 2, 0) - image[::8, ::8].astype(int)).mean() < 6
     for row, joints in enumerate(told["joints"]):
         expected = np.nan_to_num(expected_joints(made, row, is_told=told["verdicts"][row] == 2), nan=-1.0)
         assert np.array_equal(np.float32(joints), np.float32(expected))
