@@ -101,7 +101,7 @@ def _told(found: "Forecast", pools: Pools | None, request: EstimateRequest) -> d
 
 
 def _lines(found: "Forecast", told: dict[str, Any]) -> list[str]:
-    from hoiray.stages.estimate import LEVEL, Estimate
+    from hoiray.stages.estimate import LEVEL, UNSEEN_FACTOR, Estimate, unseen_share
 
     def three(value: Any, scale: float = 1.0) -> str:  # noqa: ANN401 - an Estimate or its fields
         it = value if isinstance(value, Estimate) else Estimate(**value)
@@ -121,6 +121,12 @@ def _lines(found: "Forecast", told: dict[str, Any]) -> list[str]:
         lines.append(f"  price            {three(told['price'])}")
     for stage, seconds in found.costs_s.items():
         lines += [f"  {stage + ' ' + name + ', h':<17}{three(it, 3600.0)}" for name, it in seconds.items()]
+    share = unseen_share(found.num_pilot, found.num_shards)
+    if share > 0.0:
+        lines.append(
+            f"upper ends allow for {share:.1%} of the frames at {UNSEEN_FACTOR:g} times the rate of the pilot's worst"
+            " shard, which it may not have met; a larger --pilot narrows them"
+        )
     return [*lines, "not in it: starting, and the end, when the last shards leave workers idle"]
 
 

@@ -415,7 +415,7 @@ def status_command(
 def estimate_command(
     source: LabelSource,
     pilot: Annotated[
-        float, typer.Option(help="Fraction of the shards to label now; 10 shards at least.", min=0, max=1)
+        float, typer.Option(help="Fraction of the shards to label now; 20 shards at least.", min=0, max=1)
     ] = 0.01,
     cluster: Annotated[Path | None, typer.Option(help="Cluster file: where to do it; default: this machine.")] = None,
     overrides: Overrides = None,

@@ -15,8 +15,14 @@ So the distribution of the studentised logarithm of the ratio is itself estimate
 comparison of bootstrap confidence intervals*, Annals of Statistics 16, 1988: second-order correct for skewed
 data), and is never taken narrower than Student's. The logarithm keeps the lower end above zero.
 
-What no sample can know is what is so rare that it is not in it: a few videos that cost a hundred times as much a frame
-as the others lie outside the interval, unless the pilot met one.
+**What the pilot has not met.** A sample says nothing of what is so rare that it is not in it: a few videos that cost a
+hundred times as much a frame as the others. Of n shards drawn, none is of a kind that makes up a share of
+``1 - (1 - level)^(1 / n)`` of all, or less, with a probability of `1 - level` or more (for 95 %, the rule of three:
+3 / n). So the upper end reckons with such a share of all planned frames at `UNSEEN_FACTOR` times the rate of the
+pilot's worst shard. That factor is no theorem: with it, 20 shards, and 2 % of videos at 10 to 100 times the cost,
+intervals of simulated worlds cover 91 to 100 times of a hundred, where they covered 75 to 89 times without. The price
+is an upper end 1.6 times the truth in worlds without such videos, instead of 1.25 times. Should the shards that were
+not drawn be worse than that, the interval is too low still.
 """
 
 import hashlib
@@ -32,8 +38,12 @@ from hoiray.stages.ledger import JUDGE, MEASURE, PREDICT, STAGES, Costs
 
 FloatArray = npt.NDArray[np.float64]
 
-MIN_PILOT_SHARDS: Final = 10
-"""Fewer tell too little of a tail: with 10, intervals of simulated worlds cover as often as they say, with 8 less."""
+MIN_PILOT_SHARDS: Final = 20
+"""Fewer tell too little of a tail: with 10, intervals of simulated worlds in which 2 % of videos cost a hundred times
+as much covered 85 times of a hundred only."""
+
+UNSEEN_FACTOR: Final = 2.0
+"""By which shards that the pilot has not met are reckoned with to be worse than the worst that it has."""
 
 LEVEL: Final = 0.95
 NUM_RESAMPLES: Final = 1999
@@ -102,7 +112,15 @@ def estimate_total(
         return Estimate(total, 0.0, math.inf)
     error = _relative_error(x, y) * math.sqrt(1.0 - len(x) / num_shards)
     below, above = _quantiles(x, y, level, seed)
-    return Estimate(total, total * math.exp(-above * error), total * math.exp(-below * error))
+    unseen = unseen_share(len(x), num_shards, level=level)
+    worst = UNSEEN_FACTOR * float((y / x).max()) * total_planned
+    high = (1.0 - unseen) * total * math.exp(-below * error) + unseen * worst
+    return Estimate(total, total * math.exp(-above * error), high)
+
+
+def unseen_share(num_pilot: int, num_shards: int, *, level: float = LEVEL) -> float:
+    """Return which share of all shards may be of a kind that a pilot has not met, with a probability of 1 - `level`."""
+    return float((1.0 - (1.0 - level) ** (1.0 / num_pilot)) * (1.0 - num_pilot / num_shards))
 
 
 def _relative_error(x: FloatArray, y: FloatArray) -> float:
