@@ -21,7 +21,7 @@ from hoiray.errors import ConfigError, describe
 
 NAME: Final = "performance"
 COMMAND: Final = "python jobs/benchmark.py all"
-PART_S: Final = 900.0
+PART_S: Final = 480.0
 """A part that takes longer is ended: it hangs."""
 
 LINKED_MARKERS: Final = 100_000
@@ -142,6 +142,12 @@ def _judge(folder: Path, settings: Settings) -> list[Row]:
     return measure(folder, pairs=settings.pairs)
 
 
+def _groupby(folder: Path, settings: Settings) -> list[Row]:
+    from hoiray.benchmarks.judging import groupby_row
+
+    return [groupby_row(folder / "groupby", settings.pairs)]
+
+
 def _control(folder: Path, _settings: Settings) -> list[Row]:
     from hoiray.benchmarks.control import SIZES, growth_per_million, labelled, measured
 
@@ -186,8 +192,9 @@ def _adaptive(_folder: Path, settings: Settings) -> list[Row]:
 
 
 PARTS: Final[Mapping[str, Callable[[Path, Settings], list[Row]]]] = {
-    "ensemble": _ensemble, "filters": _filters, "pipeline": _pipeline, "judge": _judge, "control": _control,
-    "peer": _peer, "training": _training, "adaptive": _adaptive,
+    "ensemble": _ensemble, "filters": _filters, "pipeline": _pipeline, "judge": _judge, "groupby": _groupby,
+    "control": _control, "peer": _peer, "training": _training,
+    "adaptive": _adaptive,
 }  # fmt: skip
 
 
