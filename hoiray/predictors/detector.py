@@ -2,10 +2,11 @@
 
 A detector follows hands through a video, so it sees the frames of a video one after another, and keeps a hand's number
 as long as it sees it. A predictor that finds hands by itself offers :meth:`FindsHands.new_tracker`; a run without boxes
-then needs nothing else.
+then needs nothing else. For one that does not, a run names a detector (:mod:`hoiray.predictors.box_detector`).
 
-A box that a predictor's own points made says nothing about these points: the overlap of the answer with it
-(`box_iou`) is circular, and the column `box_source` of a label marks it as such (`detected`, `tracked`).
+A box that was found made the crop, and nobody else gave it: the overlap of the answer with it (`box_iou`) is circular,
+wholly where the predictor's own points made the box, and the column `box_source` of a label marks it as such
+(`detected`, `tracked`).
 """
 
 from dataclasses import dataclass, fields
@@ -21,7 +22,7 @@ FloatArray = npt.NDArray[np.floating]
 BoxSource: TypeAlias = Literal["given", "detected", "tracked"]
 
 CIRCULAR_SOURCES: Final[tuple[BoxSource, ...]] = ("detected", "tracked")
-"""Boxes that came out of the predictor itself."""
+"""Boxes that were found, not given: they made the crops."""
 
 
 @dataclass(frozen=True, eq=False)

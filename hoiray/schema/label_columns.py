@@ -44,7 +44,8 @@ _HAND: Final = (
     Column(
         "box_source",
         "string",
-        "Who gave the hand box. One that is detected or tracked was made by the predictor: there box_iou is circular.",
+        "Who gave the hand box. One that is detected or tracked was found by the predictor or a detector, and made the"
+        " crop: there box_iou is circular.",
         vocabulary=("given", "detected", "tracked"),
     ),
     Column(

@@ -4,6 +4,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from labelling import Clip, run_of, write_videos
 from run_folders import SMALL, plan_of, video, videos
 from s3_server import S3Server
 
@@ -202,6 +203,15 @@ def test_a_file_that_cannot_be_opened_stays_in_the_plan(tmp_path: Path) -> None:
     plan = make_plan(request, Store.open(tmp_path / "plan"))
     (shard,) = [load_shard(plan, it) for it in plan.shards()]
     assert shard.videos["num_frames"].to_pylist() == [None]
+
+
+def test_a_run_without_boxes_counts_the_frames_its_videos_really_have(tmp_path: Path) -> None:
+    write_videos(str(tmp_path), {"short.mp4": Clip(5), "long.mp4": Clip(9)})
+    run = run_of(tmp_path, tmp_path / "out")
+    assert IndexRequest.of_run(run).probe == "long"
+    plain = run_of(tmp_path, tmp_path / "out", "videos.box_format=none", "videos.boxes_uri=null")
+    plan = make_plan(IndexRequest.of_run(plain), Store.open(tmp_path / "plan"))
+    assert sum(entry.cost_frames for entry in plan.shards()) == 14
 
 
 @pytest.mark.s3
