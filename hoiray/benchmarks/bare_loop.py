@@ -4,10 +4,11 @@ As short as it can be written with the same network: `python -m hoiray.benchmark
 says that it is ready, and for every line with a number goes through so many videos and says the seconds it took.
 """
 
+import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
     from hoiray.config.what import RunConfig
     from hoiray.predictors.protocol import HandRequest, Predictor
+
+
+RAY_WORKER_NICENESS: Final = 15
 
 
 class BareLoop:
@@ -72,6 +76,8 @@ def main(arguments: list[str]) -> None:
     from hoiray.engine.session import settle_threads
     from hoiray.stages.teacher import open_teacher
 
+    # Ray's own setting for its workers: where anything else runs, both sides must give way to it alike
+    os.nice(RAY_WORKER_NICENESS)
     path, batch_size = arguments[0], int(arguments[1])
     run = load_run(path)
     loop = BareLoop(run, open_teacher(run, device="cpu", batch_size=batch_size), batch_size=batch_size)

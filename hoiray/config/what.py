@@ -219,16 +219,21 @@ class Cascade(WhatConfig):
     """
 
     max_reprojection_box_sides: Positive = Field(
-        default=1.3,
+        default=0.8,
         description="A hand whose single view projects worse (Frobenius norm over the joints, in sides of the hand box)"
-        " is refused whatever the other views say; twice the paper's limit.",
+        " is refused whatever the other views say; the paper's limit and 0.15.",
+    )
+    min_box_iou: Fraction | None = Field(
+        default=0.5,
+        description="So is one whose mesh, in a single view, overlaps its box less; the paper's limit less 0.1. null:"
+        " overlap says nothing, as with boxes that the predictor found.",
     )
     probe_views: int = Field(default=2, ge=2, le=63, description="Views after which it is seen whether members agree.")
     max_spread_2d_box_sides: Positive = Field(
-        default=0.02, description="Members agree up to this mean spread of their 2D joints, in sides of the hand box."
+        default=0.01, description="Members agree up to this mean spread of their 2D joints, in sides of the hand box."
     )
     max_spread_rotation_deg: Positive = Field(
-        default=6.0, le=180.0, description="And up to this spread of their rotations, in degrees, where there are some."
+        default=3.0, le=180.0, description="And up to this spread of their rotations, in degrees, where there are some."
     )
 
 

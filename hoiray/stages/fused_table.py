@@ -11,6 +11,7 @@ from hoiray.filters.perspective import wrist_from_camera
 from hoiray.filters.spatial import mesh_extent
 from hoiray.geometry.rotations import matrix_to_axis_angle
 from hoiray.predictors.ensemble import Fused
+from hoiray.predictors.meshes import mesh_about_wrist
 from hoiray.schema.columns import Column, pack_column
 from hoiray.schema.conform import conform
 from hoiray.stages.measure import FUSED
@@ -95,26 +96,10 @@ def _parameters(
         "mesh_extent_m": np.full((count, 4), np.nan),
     }
     if hand is not None:
-        vertices, rest_root = _mesh(hand, mean.rotations, mean.betas, is_right)
+        vertices, rest_root = mesh_about_wrist(hand, mean.rotations, mean.betas, is_right)
         known["mesh_extent_m"] = mesh_extent(vertices)
         known["transl"] = wrist_from_camera(mean.joints_3d_m, mean.joints_2d_px, K) - rest_root
     return known
-
-
-def _mesh(
-    hand: "HandModel", rotations: FloatArray, betas: FloatArray, is_right: npt.NDArray[np.bool_]
-) -> tuple[FloatArray, FloatArray]:
-    """Return the vertices (B, 778, 3) about the wrist and the unposed wrist (B, 3); NaN stays NaN."""
-    import torch
-
-    device = hand.faces(is_right=True).device
-    with torch.inference_mode():
-        turns, shapes = (torch.from_numpy(values).to(hand.dtype).to(device) for values in (rotations, betas))
-        side = torch.from_numpy(np.array(is_right)).to(device)
-        posed = hand.from_matrices(turns[:, 0], turns[:, 1:], shapes, is_right=side)
-        vertices = posed.vertices - posed.joints[:, :1]
-        root = hand.rest_root(shapes, is_right=side)
-        return vertices.double().cpu().numpy(), root.double().cpu().numpy()
 
 
 def _packed(column: Column, values: Any, count: int) -> pa.Array:  # noqa: ANN401 - arrays, texts or nothing

@@ -5,10 +5,13 @@ import numpy as np
 import pytest
 
 from hoiray.benchmarks.free_predictor import stretched_hand_m
-from hoiray.config.what import Cascade, Ensemble
+from hoiray.config.what import Cascade, Ensemble, PaperLimits
 from hoiray.errors import ContractError
-from hoiray.predictors.cascade import NOT_ASKED, PORTIONS, Cascaded, predict_cascade, predict_views
+from hoiray.geometry.boxes import expand
+from hoiray.hand.model import HandModel
+from hoiray.predictors.cascade import NOT_ASKED, PORTIONS, Cascaded, is_hopeless, predict_cascade, predict_views
 from hoiray.predictors.ensemble import predict_ensemble
+from hoiray.predictors.meshes import mesh_about_wrist
 from hoiray.predictors.protocol import HandPredictions, HandRequest
 
 CASCADE = Cascade(probe_views=3)
@@ -116,3 +119,32 @@ def test_answers_in_other_fields_than_before_are_refused() -> None:
 
     with pytest.raises(ContractError, match="same fields"):
         predict_cascade(Fickle(), request_of([TORN]), ["a"], ENSEMBLE, CASCADE)
+
+
+def flat_hands(factors: list[float]) -> tuple[HandPredictions, HandRequest, HandModel]:
+    """Flat hands at 400 px a metre, each in a box so many times as large as its mesh."""
+    hand, count = HandModel.load(None, flat_hand_mean=True, tip_set="ho3d"), len(factors)
+    rotations, betas = np.tile(np.eye(3), (count, 16, 1, 1)), np.zeros((count, 10))
+    vertices, _ = mesh_about_wrist(hand, rotations, betas, np.ones(count, np.bool_))
+    joints = np.repeat(stretched_hand_m()[None], count, axis=0)
+    points = 400.0 * joints[..., :2] + 200.0
+    seen = 400.0 * vertices[..., :2] + 200.0
+    tight = np.concatenate([seen.min(axis=1), seen.max(axis=1)], axis=1)
+    boxes = expand(tight, np.array(factors))
+    request = HandRequest.make(np.zeros((1, 400, 400, 3), np.uint8), [0] * count, boxes, [True] * count)
+    return HandPredictions(joints, points, rotations=rotations, betas=betas), request, hand
+
+
+def test_a_hand_that_does_not_fill_its_box_is_hopeless_where_boxes_are_judged() -> None:
+    single, request, hand = flat_hands([1.0, 1.3, 1.6])
+    # overlaps of 1, 1 / 1.69 and 1 / 2.56
+    assert is_hopeless(single, request, CASCADE, hand).tolist() == [False, False, True]
+    nothing_said = CASCADE.model_copy(update={"min_box_iou": None})
+    assert not is_hopeless(single, request, nothing_said, hand).any()
+    assert not is_hopeless(single, request, CASCADE).any()
+
+
+def test_what_the_paper_accepts_in_a_single_view_is_never_hopeless() -> None:
+    limits, bounds = PaperLimits().model_dump(), Cascade().model_dump()
+    assert bounds["min_box_iou"] < limits["min_box_iou"]
+    assert bounds["max_reprojection_box_sides"] > limits["max_reprojection_box_sides"]
