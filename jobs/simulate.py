@@ -1,4 +1,4 @@
-"""Simulate a labelling at any size: `python jobs/simulate.py --out out/simulation`.
+"""Simulate a labelling at any size: `python jobs/simulate.py --out out/scale`.
 
 A small world is labelled for real, larger ones are predicted from it and checked, and clusters are extrapolated to.
 """
@@ -16,7 +16,7 @@ CLUSTERS = Path(__file__).with_suffix(".yaml")
 
 def main(
     *,
-    out: Annotated[Path, typer.Option(help="Folder for the JSON, Markdown and SVG report.")] = Path("out/simulation"),
+    out: Annotated[Path, typer.Option(help="Folder for the JSON, Markdown and SVG report.")] = Path("out/scale"),
     shards: Annotated[str, typer.Option(help="Shards of the real runs; the first gives the constants.")] = "50,100,300",
     clusters: Annotated[Path, typer.Option(help="The clusters (.yaml).")] = CLUSTERS,
     control: Annotated[

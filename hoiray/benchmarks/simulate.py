@@ -71,7 +71,7 @@ class Extrapolated:
 
 
 def run(out: Path, *, sizes: Sequence[int], clusters: Path, control: Path, seed: int) -> str:
-    """Simulate, and write `simulation.json`, `simulation.md` and `simulation.svg` into `out`; return the Markdown.
+    """Simulate, and write `scale.json`, `scale.md` and `scale.svg` into `out`; return the Markdown.
 
     Args:
         out: folder of the report.
@@ -109,9 +109,9 @@ def run(out: Path, *, sizes: Sequence[int], clusters: Path, control: Path, seed:
         "num_shards": len(frames),
         "clusters": [asdict(it) | {"price": it.price} for it in found],
     }
-    (out / "simulation.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
-    (out / "simulation.md").write_text(text, encoding="utf-8")
-    (out / "simulation.svg").write_text(curves(found), encoding="utf-8")
+    (out / "scale.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+    (out / "scale.md").write_text(text, encoding="utf-8")
+    (out / "scale.svg").write_text(curves(found), encoding="utf-8")
     return text
 
 
@@ -291,7 +291,7 @@ def page(
             f" {end.idle_share:.1%} | {end.num_losses} | {lost:.2%} | {price} |"
         )
     facts = ", ".join(f"{name} {value}" for name, value in machine().items())
-    return "\n".join([*lines, "", "![hours by nodes](simulation.svg)", "", f"Machine: {facts}.", ""])
+    return "\n".join([*lines, "", "![hours by nodes](scale.svg)", "", f"Machine: {facts}.", ""])
 
 
 def curves(found: Sequence[Extrapolated]) -> str:

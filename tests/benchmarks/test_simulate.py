@@ -24,7 +24,7 @@ clusters:
 def test_worlds_are_labelled_the_model_is_checked_and_clusters_are_extrapolated_to(tmp_path: Path) -> None:
     (tmp_path / "clusters.yaml").write_text(CLUSTERS)
     text = run(tmp_path, sizes=[2, 3], clusters=tmp_path / "clusters.yaml", control=tmp_path / "none", seed=0)
-    told = json.loads((tmp_path / "simulation.json").read_text())
+    told = json.loads((tmp_path / "scale.json").read_text())
     assert [it["num_sampled"] for it in told["real"]] == [2, 3]
     (checked,) = told["checked"]
     assert checked["error"] == pytest.approx(checked["predicted_s"] / told["real"][1]["cpu_s"] - 1.0)
@@ -32,7 +32,7 @@ def test_worlds_are_labelled_the_model_is_checked_and_clusters_are_extrapolated_
     assert one["outcome"]["time_s"] > many["outcome"]["time_s"] > one["outcome"]["busy_s"] / 32
     assert many["price"] == pytest.approx(16 * 2.0 * many["outcome"]["time_s"] / 3600.0)
     assert "| many | 32 |" in text
-    ElementTree.parse(tmp_path / "simulation.svg")
+    ElementTree.parse(tmp_path / "scale.svg")
 
 
 def real(costs: list[tuple[int, float]]) -> Simulated:
