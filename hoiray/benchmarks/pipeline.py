@@ -28,7 +28,7 @@ FRAMES_A_VIDEO: Final = 48
 """Of a Something-Something clip, boxed or not, about."""
 
 VIDEOS_A_SHARD: Final = 2
-ROUNDS: Final = 4
+ROUNDS: Final = 3
 """Shards of every predictor; the first is not counted."""
 
 JOB_S: Final = 600.0

@@ -21,7 +21,7 @@ from hoiray.errors import ConfigError, describe
 
 NAME: Final = "performance"
 COMMAND: Final = "python jobs/benchmark.py all"
-PART_S: Final = 480.0
+PART_S: Final = 900.0
 """A part that takes longer is ended: it hangs."""
 
 LINKED_MARKERS: Final = 100_000
