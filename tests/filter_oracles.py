@@ -244,8 +244,8 @@ def shape(betas: Any, is_confident: list[bool]) -> tuple[list[Answer], Answer, i
 # fmt: off
 ORDER = (
     "box_iou", "reprojection", "bone_length", "joint_angle", "spread_2d", "spread_3d", "spread_rotation", "motion_2d",
-    "motion_pose", "no_predecessor", "predecessor_refused", "held_sample", "duplicate", "shape_deviation", "confidence",
-    "not_measured",
+    "motion_pose", "no_predecessor", "predecessor_refused", "held_sample", "duplicate", "shape_deviation", "hand_size",
+    "confidence", "not_measured",
 )
 # fmt: on
 

@@ -57,6 +57,7 @@ _WITHOUT_LIMIT: Final[Mapping[str, str]] = {
     "no_predecessor": "no row: every row had a frame before it, or motion is not judged",
     "predecessor_refused": "no row: every frame before passed, or need not",
     "duplicate": "no row: no hand was found twice",
+    "hand_size": "no limit: it is a guard of a calibrated file",
     "confidence": "no limit: the run is not calibrated",
     "not_measured": "no row: whatever is judged was measured",
 }

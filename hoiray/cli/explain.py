@@ -19,6 +19,7 @@ from hoiray.cli.judge import read_limits
 from hoiray.cli.statistics import own_limits
 from hoiray.config.what import CalibratedLimits, PaperLimits
 from hoiray.errors import ConfigError, InputError, describe
+from hoiray.filters.derived import DERIVED, unit_of
 from hoiray.filters.rules import Rules
 from hoiray.hand.joints import SIMPLE_NAMES
 from hoiray.schema.label_columns import MEASUREMENT_NAMES
@@ -208,17 +209,23 @@ def measurement_rows(row: Mapping[str, Any], rules: Rules) -> list[tuple[str, st
     limits = {limit.measurement: limit for limit in rules.limits}
     missing = dict(entry.split(":", 1) for entry in row["unmeasured"])
     found = []
-    for name in MEASUREMENT_NAMES:
-        value, limit, unit = row[name], limits.get(name), LABELS[name].unit
+    for name in (*MEASUREMENT_NAMES, *(name for name in DERIVED if name in limits)):
+        value = row[name] if name in MEASUREMENT_NAMES else _derived(row, name)
+        limit, unit = limits.get(name), unit_of(name)
         words = "not judged" if limit is None else ""
         if math.isnan(value):
-            words = f"not measured: {UNMEASURED_REASONS[missing[name]]}"
+            words = f"not measured: {UNMEASURED_REASONS[missing[name]] if name in missing else 'no prediction'}"
         elif limit is not None:
             words = "fails" if limit.filter.reason in row["reasons"] else "passes"
         shown = "-" if math.isnan(value) else f"{value:.4g} {unit}".removesuffix(" 1")
         bound = "" if limit is None else f"{_SIGNS[limit.bound]} {limit.value:.4g}"
         found.append((name, shown, bound, words))
     return found
+
+
+def _derived(row: Mapping[str, Any], name: str) -> float:
+    joints = LABELS["joints_3d"]
+    return float(DERIVED[name](pa.table({joints.name: pa.array([row[joints.name]], joints.arrow_type)}))[0])
 
 
 def _measurement_table(row: Mapping[str, Any], rules: Rules) -> Table:

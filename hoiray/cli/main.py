@@ -605,7 +605,7 @@ def calibrate_command(
             " paper, none, or a file of limits."
         ),
     ] = "loose",
-    guards_keep: Annotated[float, typer.Option(help="Share of the right labels that loose guards let pass.")] = 0.99,
+    guards_keep: Annotated[float, typer.Option(help="Share of the right labels that loose guards let pass.")] = 0.97,
 ) -> None:
     """Fit confidence to labels with truth, and prove a limit on it: so many of the accepted are good, so surely."""
     from hoiray.cli.calibrate import CalibrationRequest, calibrate

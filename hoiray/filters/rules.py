@@ -68,13 +68,21 @@ FILTERS: Final[Mapping[str, Filter]] = MappingProxyType(
 )
 """Every filter by the measurement it judges."""
 
+GUARDED_ONLY: Final[Mapping[str, Filter]] = MappingProxyType({"palm_length_m": Filter("hand_size", "max", "spatial")})
+"""Filters of what is no column (:mod:`hoiray.filters.derived`): limits on it are guards."""
+
+
+def filter_of(measurement: str) -> Filter:
+    """Return the filter of a measurement, stored or derived."""
+    return FILTERS.get(measurement) or GUARDED_ONLY[measurement]
+
 
 @dataclass(frozen=True)
 class Limit:
     """One limit.
 
     Attributes:
-        measurement: key of :data:`FILTERS`.
+        measurement: key of :data:`FILTERS`, or of :data:`GUARDED_ONLY`.
         value: in the unit of the measurement's column. It is rounded to float32, as the measurement is, before the two
             are compared: a measurement that equals its limit passes (or, with ``below``, fails).
         bound: which side passes; the filter's own, or ``below`` in place of ``max``.
@@ -91,7 +99,7 @@ class Limit:
             ConfigError: names the limit.
         """
         what = f"limit on {self.measurement!r}"
-        if self.measurement not in FILTERS:
+        if self.measurement not in FILTERS and self.measurement not in GUARDED_ONLY:
             expected, found = f"a measurement that is judged ({', '.join(FILTERS)})", repr(self.measurement)
             fix = "Leave it out: it is stored, but no verdict is made of it."
             raise ConfigError(describe(what=what, expected=expected, found=found, fix=fix))
@@ -105,7 +113,7 @@ class Limit:
     @property
     def filter(self) -> Filter:
         """The filter it is a limit of."""
-        return FILTERS[self.measurement]
+        return filter_of(self.measurement)
 
 
 class ScoresLabels(Protocol):
@@ -145,12 +153,17 @@ class Rules:
     limits_are_guards: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse two limits on one measurement.
+        """Refuse two limits on one measurement, and limits on what only guards can see.
 
         Raises:
             ConfigError: names it.
         """
         names = [limit.measurement for limit in self.limits]
+        guarded = sorted(set(names) & set(GUARDED_ONLY))
+        if guarded and not self.limits_are_guards:
+            fix = "Leave it out: only guards, beside a calibrated confidence, are taken of what is no column."
+            expected = "limits on stored measurements"
+            raise ConfigError(describe(what="limits", expected=expected, found=", ".join(guarded), fix=fix))
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             found, fix = f"{', '.join(repeated)} more than once", "Keep the stricter one."

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from hoiray.errors import ContractError, describe
 from hoiray.filters import shape, temporal
+from hoiray.filters.derived import DERIVED
 from hoiray.filters.rules import Rules
 from hoiray.filters.shape import measure_shape
 from hoiray.filters.temporal import Motion, measure_temporal
@@ -77,7 +78,8 @@ def judge(table: pa.Table, rules: Rules, judge_id: str) -> pa.Table:
         judge_pairs(values, choose_pairs(tracks, frame_index, rules), tracks, rules, reasons)
     set_size = _measure_shape(groups, tracks, passes(reasons), values, codes)
     if rules.limits_are_guards:
-        judge_guards(values, rules.limits, reasons)
+        taken = {name: take(groups.table) for name, take in DERIVED.items()}
+        judge_guards({**values, **taken}, rules.limits, reasons)
     else:
         judge_shape(values, codes["shape_deviation_sigma"], set_size, rules, reasons)
     labels = _pack(groups, tracks, _Measured(values, codes, set_size), reasons, judge_id)

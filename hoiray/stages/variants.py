@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from hoiray.filters.derived import measured, unit_of
 from hoiray.filters.rules import Limit, Rules
 from hoiray.schema.columns import unpack_column
 from hoiray.schema.tables import LABELS
@@ -82,7 +83,7 @@ def _variants(rules: Rules) -> Iterator[tuple[str, Rules, Rules]]:
 
 
 def _sweep(base: pa.Table, limit: Limit, rules: Rules) -> Sweep:
-    values = unpack_column(base, LABELS[limit.measurement])
+    values = measured(base, limit.measurement)
     known = values[~np.isnan(values)].astype(np.float64)
     tried = {float(one) for one in np.quantile(known, SWEEP_LEVELS)} if known.size else set()
     limits = tuple(sorted(tried | {limit.value}))
@@ -93,7 +94,7 @@ def _sweep(base: pa.Table, limit: Limit, rules: Rules) -> Sweep:
         )
         for value in limits
     )
-    return Sweep(limit.measurement, LABELS[limit.measurement].unit, limits, accepted)
+    return Sweep(limit.measurement, unit_of(limit.measurement), limits, accepted)
 
 
 def _accepted(base: pa.Table, rules: Rules) -> Bools:

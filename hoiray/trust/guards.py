@@ -16,7 +16,7 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from hoiray.filters.rules import FILTERS, Limit
+from hoiray.filters.rules import Limit, filter_of
 from hoiray.filters.verdict import fails
 from hoiray.schema.calibration import CalibrationGuards, GuardLimit
 from hoiray.trust.features import FEATURE_NAMES
@@ -24,7 +24,7 @@ from hoiray.trust.features import FEATURE_NAMES
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
-KEPT_SHARE: Final = 0.99
+KEPT_SHARE: Final = 0.97
 """Of the right labels of the fitting units, those that loose guards let pass."""
 
 LOOSE: Final = (
@@ -35,9 +35,10 @@ LOOSE: Final = (
     "motion_2d_frobenius_box_sides",
     "motion_pose_geodesic_mean_square",
     "held_sample_score",
+    "palm_length_m",
 )
-"""What loose guards limit: one reading of every filter that sees a fault of geometry or motion. Views that disagree are
-the business of confidence."""
+"""What loose guards limit: one reading of every filter that sees a fault of geometry or motion, and the hand's size.
+Views that disagree are the business of confidence."""
 
 _NUM_HALVINGS: Final = 30
 
@@ -129,9 +130,9 @@ def _at_quantile(known: dict[str, Floats], share: float) -> tuple[Limit, ...]:
     limits = []
     for name, values in known.items():
         if values.size:
-            is_least = FILTERS[name].bound == "min"
+            bound = filter_of(name).bound
             # a value that a right label has, which passes
-            sign = 1.0 if is_least else -1.0
+            sign = 1.0 if bound == "min" else -1.0
             value = sign * float(np.quantile(sign * values, share, method="lower"))
-            limits.append(Limit(name, value, FILTERS[name].bound))
+            limits.append(Limit(name, value, bound))
     return tuple(limits)

@@ -13,10 +13,10 @@ import numpy.typing as npt
 from hoiray.evaluation.bootstrap import GroupBootstrap, Interval
 from hoiray.evaluation.label_truth import limit_in_words
 from hoiray.evaluation.tables import Cell, Column, Table
+from hoiray.filters.derived import unit_of
 from hoiray.filters.rules import Limit
 from hoiray.metrics.selection import Ranking, oracle_score, random_score
 from hoiray.schema.calibration import Calibration, GuardLimit
-from hoiray.schema.tables import LABELS
 from hoiray.trust.calibrate import Attempt, Wish
 from hoiray.trust.confidence import Confidence
 from hoiray.trust.features import FEATURE_NAMES
@@ -196,7 +196,7 @@ def acceptance_table(tried: Attempt) -> Table:
 def guard_in_words(limit: Limit | GuardLimit) -> str:
     """Say a guard: `box_iou at least 0.41`."""
     value = limit.value if isinstance(limit, Limit) else limit.limit
-    unit = LABELS[limit.measurement].unit
+    unit = unit_of(limit.measurement)
     return f"{limit.measurement} {_BOUND_WORDS[limit.bound]} {value:.3g}{'' if unit == '1' else f' {unit}'}"
 
 

@@ -13,7 +13,7 @@ from labelling_predictor import BoxPredictor
 from hoiray.cli.explain import ExplainRequest, explain, lineage_lines, measurement_rows, spread_lines, verdict_lines
 from hoiray.config.what import PaperLimits
 from hoiray.errors import ConfigError, InputError
-from hoiray.filters.rules import Rules, paper_rules
+from hoiray.filters.rules import Limit, Rules, paper_rules
 from hoiray.io.parquet import parquet_bytes
 from hoiray.schema.label_columns import MEASUREMENT_NAMES
 from hoiray.stages.frame_source import DecodeSettings, LocalFrames
@@ -75,6 +75,19 @@ def test_a_frame_is_found_by_the_videos_bare_name(tmp_path: Path, capsys: pytest
         explain(replace(asked, video_id="no such clip"))
     with pytest.raises(ConfigError, match=r"expected a name ending in \.png or \.jpg"):
         explain(replace(asked, out="picture.html"))
+
+
+def test_a_guard_on_what_is_no_column_stands_beside_its_number() -> None:
+    guards = Rules((Limit("palm_length_m", 0.05, "max"), Limit("box_iou", 0.3, "min")), limits_are_guards=True)
+    for row in judge(predictions(seed=2, num_videos=12), guards, "j").to_pylist():
+        cells = {name: (value, limit, words) for name, value, limit, words in measurement_rows(row, guards)}
+        value, limit, words = cells["palm_length_m"]
+        assert limit == "at most 0.05"
+        if row["joints_3d"] is None:
+            assert (value, words) == ("-", "not measured: no prediction")
+        else:
+            assert words == ("fails" if "hand_size" in row["reasons"] else "passes")
+            assert (float(value.split()[0]) > 0.05) == (words == "fails")
 
 
 def test_rules_without_limits_judge_nothing() -> None:

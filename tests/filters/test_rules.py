@@ -77,7 +77,7 @@ def test_the_rules_on_pairs_are_passed_on() -> None:
 
 def test_every_filter_judges_a_stored_measurement_for_a_known_reason() -> None:
     assert set(FILTERS) == set(MEASUREMENT_NAMES) - {"crop_change", "shape_sigma"}
-    structural = {"no_predecessor", "predecessor_refused", "duplicate", "confidence", "not_measured"}
+    structural = {"no_predecessor", "predecessor_refused", "duplicate", "hand_size", "confidence", "not_measured"}
     assert {judged.reason for judged in FILTERS.values()} | structural == set(REJECT_REASONS)
     assert list(REASON_INDEX) == list(REJECT_REASONS)
 
@@ -88,6 +88,13 @@ def test_only_squares_of_motion_grow_with_the_square_of_a_gap() -> None:
         name for name in FILTERS if name.endswith("mean_square")
     }
     assert set(degrees) == {name for name in FILTERS if name.startswith("motion")}
+
+
+def test_what_is_no_column_is_limited_by_guards_only() -> None:
+    limit = Limit("palm_length_m", 0.1, "max")
+    assert Rules((limit,), limits_are_guards=True).limits == (limit,)
+    with pytest.raises(ConfigError, match="found palm_length_m"):
+        Rules((limit,))
 
 
 def test_what_cannot_be_judged_is_refused_by_name() -> None:

@@ -32,6 +32,24 @@ def test_a_row_without_prediction_is_not_answered() -> None:
     assert np.array_equal(is_answered(labels), ~absent)
 
 
+def test_two_hands_of_a_frame_that_are_said_to_be_of_one_side_stand_out() -> None:
+    labels = judge(predictions(seed=5, num_videos=8), Rules(()), "j")
+    rows = labels.select(["video_id", "frame_index", "track_index", "is_right"]).to_pylist()
+    found = features_of(labels, ("same_side_in_frame", "track_same_side_share"))
+    wanted = []
+    for row in rows:
+        in_frame = [one for one in rows if all(one[key] == row[key] for key in ("video_id", "frame_index"))]
+        others = [one for one in in_frame if one["track_index"] != row["track_index"]]
+        wanted.append(float(any(one["is_right"] == row["is_right"] for one in others)) if others else np.nan)
+    assert np.array_equal(found[:, 0], wanted, equal_nan=True)
+    assert {0.0, 1.0} <= set(wanted)
+    tracks = np.array([f"{row['video_id']} {row['track_index']}" for row in rows])
+    for track in set(tracks.tolist()):
+        known = np.array(wanted)[(tracks == track) & ~np.isnan(wanted)]
+        share = known.mean() if known.size else np.nan
+        np.testing.assert_allclose(found[tracks == track, 1], share)
+
+
 def test_directions_are_told_where_a_measurement_speaks_to_one_side_only() -> None:
     direction = dict(zip(FEATURE_NAMES, MONOTONE, strict=True))
     assert direction["box_iou"] == 1

@@ -52,7 +52,6 @@ def test_more_evidence_against_a_label_never_raises_its_confidence() -> None:
 def test_what_tells_is_found_and_probabilities_mean_what_they_say() -> None:
     features, is_good = rows()
     fitted = fit_confidence(features, is_good, UNIT)
-    assert fitted.subset in ("one-sided", "all")
     assert augrc(fitted.unseen, ~is_good) < 0.8 * augrc(random_score(is_good), ~is_good)
     for low, high in ((0.0, 0.3), (0.3, 0.7), (0.7, 1.0)):
         part = (fitted.unseen >= low) & (fitted.unseen < high)
@@ -62,7 +61,7 @@ def test_what_tells_is_found_and_probabilities_mean_what_they_say() -> None:
 def test_where_nothing_tells_the_simplest_is_taken_and_confidence_is_next_to_the_base_rate() -> None:
     features, is_good = rows(weight=0.0)
     fitted = fit_confidence(features, is_good, UNIT)
-    assert (fitted.subset, fitted.num_trees) == ("spread", NUM_TREES[0])
+    assert fitted.num_trees == NUM_TREES[0]
     assert Confidence(fitted.model).probability(features) == pytest.approx(is_good.mean(), abs=0.08)
 
 
