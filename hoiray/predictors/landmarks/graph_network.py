@@ -80,8 +80,10 @@ class GraphNetwork(nn.Module):
 
     def _conv_2d(self, given: list[Tensor], operator: "Operator", groups: int = 1) -> Tensor:
         weight, options = self._weight(operator, 1), operator.options
-        images = _padded(given[0], weight.shape[-1], options["stride"]) if options["padding"] == _SAME else given[0]
-        out = functional.conv2d(images, weight, self._weight(operator, 2), options["stride"], groups=groups)
+        images, padding = given[0], (0, 0)
+        if options["padding"] == _SAME:
+            images, padding = _padded(images, weight.shape[-1], options["stride"])
+        out = functional.conv2d(images, weight, self._weight(operator, 2), options["stride"], padding, groups=groups)
         return _activated(out, options)
 
     def _depthwise_conv_2d(self, given: list[Tensor], operator: "Operator") -> Tensor:
@@ -132,17 +134,23 @@ def _buffer(number: int) -> str:
     return f"constant_{number}"
 
 
-def _padded(images: Tensor, size: int, stride: int) -> Tensor:
-    """Pad as `SAME` has it: an uneven pixel goes behind."""
-    sides: list[int] = []
-    for length in (images.shape[3], images.shape[2]):
-        total = max((-(-length // stride) - 1) * stride + size - length, 0)
-        sides += [total // 2, total - total // 2]
-    return functional.pad(images, sides) if any(sides) else images
+def _padded(images: Tensor, size: int, stride: int) -> tuple[Tensor, tuple[int, int]]:
+    """Pad as `SAME` has it, where an uneven pixel goes behind; return what is left to the convolution: even padding.
+
+    A copy of the images for the sake of a border took a seventh of the time of a pass.
+    """
+    rows, columns = (
+        max((-(-length // stride) - 1) * stride + size - length, 0) for length in (images.shape[2], images.shape[3])
+    )
+    if rows % 2 == 0 and columns % 2 == 0:
+        return images, (rows // 2, columns // 2)
+    sides = [columns // 2, columns - columns // 2, rows // 2, rows - rows // 2]
+    return functional.pad(images, sides), (0, 0)
 
 
 def _activated(values: Tensor, options: dict[str, int]) -> Tensor:
+    """Activate in place: the values are new, and nobody else's."""
     kind = options["activation"]
     if kind == _RELU:
-        return functional.relu(values)
-    return functional.relu6(values) if kind == _RELU6 else values
+        return functional.relu(values, inplace=True)
+    return functional.relu6(values, inplace=True) if kind == _RELU6 else values
