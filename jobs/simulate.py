@@ -17,7 +17,9 @@ CLUSTERS = Path(__file__).with_suffix(".yaml")
 def main(
     *,
     out: Annotated[Path, typer.Option(help="Folder for the JSON, Markdown and SVG report.")] = Path("out/scale"),
-    shards: Annotated[str, typer.Option(help="Shards of the real runs; the first gives the constants.")] = "50,100,300",
+    shards: Annotated[
+        str, typer.Option(help="Shards of the real runs, about; the first gives the constants.")
+    ] = "100,300,1000",
     clusters: Annotated[Path, typer.Option(help="The clusters (.yaml).")] = CLUSTERS,
     control: Annotated[
         Path, typer.Option(help="Report of the control benchmark (.json), for the driver's time a shard.")

@@ -94,7 +94,7 @@ class _Labelling:
 
     def _run(self) -> RunConfig:
         values = {
-            "output_uri": str(self._folder), "videos": {"uri": str(self._clips), "box_format": "none"},
+            "output_uri": str(self._folder), "videos": {"uri": str(self._clips), "box_format": "none", "hand_side": "boxes"},
             "hand": {"flat_hand_mean": True}, "teacher": {"predictor": "landmarks"},
             "ensemble": {"num_views": 1}, "limits": {"preset": "paper", "min_box_iou": None},
         }  # fmt: skip
