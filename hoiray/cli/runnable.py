@@ -16,17 +16,22 @@ def runnable(*arguments: str) -> str:
         `hoiray ...`, or `.venv/bin/hoiray ...` (relative where the environment lies below the working directory), or
         `.../python -m hoiray ...` where this Python has no such script.
     """
-    return shlex.join([*_program(), *arguments])
+    script = _script("hoiray")
+    program = [_shown(Path(sys.executable)), "-m", "hoiray"] if script is None else [script]
+    return shlex.join([*program, *arguments])
 
 
-def _program() -> list[str]:
-    if shutil.which("hoiray") is not None:
-        return ["hoiray"]
-    python = Path(sys.executable)
-    script = python.with_name("hoiray")
-    if script.is_file():
-        return [_shown(script)]
-    return [_shown(python), "-m", "hoiray"]
+def installed_script(name: str, *arguments: str) -> str:
+    """Write a command of a package that is installed beside hoiray, such as `rerun`, as :func:`runnable` does."""
+    return shlex.join([_script(name) or name, *arguments])
+
+
+def _script(name: str) -> str | None:
+    """Return what calls a script: its name where that is found, else its path beside this Python; None without one."""
+    if shutil.which(name) is not None:
+        return name
+    script = Path(sys.executable).with_name(name)
+    return _shown(script) if script.is_file() else None
 
 
 def _shown(path: Path) -> str:

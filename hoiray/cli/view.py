@@ -8,6 +8,7 @@ import typer
 
 from hoiray.cli.progress import hands_progress
 from hoiray.cli.run_folder import open_run
+from hoiray.cli.runnable import installed_script
 from hoiray.errors import ConfigError, describe
 from hoiray.io.store import open_uri
 from hoiray.report.recording import PACKAGE
@@ -57,7 +58,7 @@ def view_video(
             _write(beside, recording.read_bytes())
     typer.echo(f"view: {out} ({drawn.num_frames} frames, {drawn.num_labels} labels, {drawn.num_accepted} accepted)")
     if records:
-        typer.echo(f"look into it: rerun {beside}")
+        typer.echo(f"look into it: {installed_script('rerun', beside)}")
     elif with_recording:
         typer.echo(f"no Rerun recording: {PACKAGE} is not installed here (pip install 'hoiray[viewer]').", err=True)
 

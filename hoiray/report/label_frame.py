@@ -7,13 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hoiray.geometry import boxes
+from hoiray.geometry.arrays import FloatArray
 from hoiray.hand.model import HandModel
-from hoiray.render.overlay import Image, draw_box, draw_joints, draw_text
+from hoiray.render.overlay import Colour, Image, draw_box, draw_joints, draw_text, text_width
 from hoiray.report.contact_sheet import overlay_meshes
 from hoiray.report.label_picture import BAD, FAR_M, GOOD, MARGIN, WORDS, label_mesh
 
 WHITE: Final = (255, 255, 255)
-TEXT_PX: Final = 15.0
+TEXT_PX: Final = 12.0
 """In a frame 720 px high; it grows with the frame."""
 
 _DRAWN_HEIGHT_PX: Final = 720.0
@@ -35,20 +36,48 @@ def draw_label_frame(
         for row in rows:
             _draw_mesh(drawn, row, model)
     zoom = image.shape[0] / _DRAWN_HEIGHT_PX
+    thickness = max(1, round(1.5 * zoom))
     for row in rows:
-        colour = GOOD if row["accepted"] else BAD
-        thickness = max(1, round(1.5 * zoom))
         if row["joints_2d"] is not None:
             joints = np.array(row["joints_2d"], dtype=np.float64).reshape(-1, 2)
             drawn = draw_joints(drawn, joints, radius_px=max(1.5, 3.0 * zoom), thickness_px=thickness)
-        box = np.array(row["bbox_xyxy"], dtype=np.float64)
-        drawn = draw_box(drawn, box, WHITE, thickness_px=thickness)
-        if not with_words:
-            continue
-        size = max(9.0, TEXT_PX * zoom)
-        place = (float(max(box[0], 0.0)), float(max(box[1] - 0.4 * size, size)))
-        drawn = draw_text(drawn, caption_of_label(row), place, size, colour=colour, bold=True)
+        drawn = draw_box(drawn, np.array(row["bbox_xyxy"], dtype=np.float64), WHITE, thickness_px=thickness)
+    bars: list[FloatArray] = []
+    for row in rows if with_words else ():
+        box, size = np.array(row["bbox_xyxy"], dtype=np.float64), max(9.0, TEXT_PX * zoom)
+        colour = GOOD if row["accepted"] else BAD
+        drawn = _with_caption(drawn, caption_of_label(row), box, size, colour=colour, bars=bars)
     return drawn
+
+
+def _with_caption(
+    drawn: Image, text: str, box_xyxy: FloatArray, size_px: float, *, colour: Colour, bars: list[FloatArray]
+) -> Image:
+    """Write white words on a bar of the verdict's colour above a box; below it, where another bar is there already.
+
+    It is moved so far that it stays in the frame.
+
+    Args:
+        drawn: not changed.
+        text: the words.
+        box_xyxy: of the hand.
+        size_px: of a capital.
+        colour: of the bar.
+        bars: (4,) of the frame so far; the new one is added.
+    """
+    height, width = drawn.shape[:2]
+    pad = round(0.5 * size_px)
+    bar_wh = np.array([text_width(text, size_px, bold=True) + 2 * pad, round(size_px) + 2 * pad])
+    room = np.maximum([width - bar_wh[0], height - bar_wh[1]], 0)
+    corners = [np.clip([box_xyxy[0], y], 0, room).round() for y in (box_xyxy[1] - bar_wh[1], box_xyxy[3])]
+    places = [np.concatenate([corner, corner + bar_wh]) for corner in corners]
+    free = (place for place in places if not any(np.nan_to_num(boxes.iou(place, bar)) > 0 for bar in bars))
+    chosen = next(free, places[0])
+    bars.append(chosen)
+    x0, y0, x1, y1 = chosen.astype(int).tolist()
+    barred = drawn.copy()
+    barred[y0:y1, x0:x1] = colour
+    return draw_text(barred, text, (x0 + pad, (y0 + y1) / 2), size_px, colour=WHITE, bold=True)
 
 
 def caption_of_label(row: Mapping[str, Any]) -> str:

@@ -53,7 +53,7 @@ _SHOWN_UNITS: Final[Mapping[str, tuple[str, float, int]]] = MappingProxyType(
 )
 """Unit of a column to the unit shown, the factor, and decimals."""
 
-_BOUND_WORDS: Final[Mapping[Bound, str]] = MappingProxyType({"min": "at least", "max": "at most", "below": "below"})
+BOUND_WORDS: Final[Mapping[Bound, str]] = MappingProxyType({"min": "at least", "max": "at most", "below": "below"})
 
 _UNIT_OF: Final[Mapping[str, str]] = MappingProxyType({"shape_deviation_sigma": "\u03c3"})
 
@@ -106,7 +106,7 @@ class Measure:
         """Write the limit: `at most 40 mm`."""
         if self.limit is None or self.bound is None:
             return "no limit"
-        return f"{_BOUND_WORDS[self.bound]} {self.short_text()}"
+        return f"{BOUND_WORDS[self.bound]} {self.short_text()}"
 
 
 FIRST_LOOK: Final = (

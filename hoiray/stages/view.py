@@ -123,7 +123,7 @@ def _recorder(
     first = rows[0]
     recorder = LabelRecording(
         path,
-        recording_id=f"{first['judge_id']}/{first['video_id']}",
+        name=first["video_id"],
         about=_about(store, rows),
         model=model,
         rules=rules_of_labels(store, first["predict_id"], first["judge_id"]),

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from hoiray.cli import runnable as module
-from hoiray.cli.runnable import runnable
+from hoiray.cli.runnable import installed_script, runnable
 
 
 def test_a_command_on_the_path_is_named_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,5 +40,15 @@ def test_without_a_script_python_runs_the_package(monkeypatch: pytest.MonkeyPatc
 
 
 def test_arguments_are_quoted_where_the_shell_needs_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_program", lambda: ["hoiray"])
+    monkeypatch.setattr(shutil, "which", lambda name: f"/usr/bin/{name}")
     assert runnable("inspect", "a b") == "hoiray inspect 'a b'"
+
+
+def test_a_script_beside_hoiray_is_named_by_its_path_where_its_name_is_not_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _name: None)
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    assert installed_script("rerun", "a b.rrd") == "rerun 'a b.rrd'"
+    (tmp_path / "rerun").touch()
+    assert installed_script("rerun", "a.rrd") == f"{tmp_path / 'rerun'} a.rrd"

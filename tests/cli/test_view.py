@@ -20,7 +20,7 @@ def test_a_recording_lies_beside_the_overlay_where_rerun_is_installed(
     view_video(job.store.uri, "a.mp4", None, str(tmp_path / "both.mp4"), judge_id=None)
     assert (tmp_path / "both.mp4").stat().st_size > 0
     assert (tmp_path / "both.rrd").read_bytes()[:3] == b"RRF"
-    assert f"look into it: rerun {tmp_path / 'both.rrd'}" in capsys.readouterr().out
+    assert f"rerun {tmp_path / 'both.rrd'}\n" in capsys.readouterr().out
     monkeypatch.setattr(view, "can_record", lambda: False)
     view_video(job.store.uri, "a.mp4", None, str(tmp_path / "alone.mp4"), judge_id=None)
     assert (tmp_path / "alone.mp4").stat().st_size > 0

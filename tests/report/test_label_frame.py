@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from hoiray.hand.model import HandModel
+from hoiray.render.overlay import text_width
 from hoiray.report.label_frame import caption_of_label, draw_label_frame
+from hoiray.report.label_picture import BAD, GOOD
 
 MODEL = HandModel.load(flat_hand_mean=True, tip_set="ho3d")
 GREY = np.full((240, 320, 3), 90, np.uint8)
@@ -61,6 +63,27 @@ def test_a_label_without_answer_shows_its_box_and_why() -> None:
     row = _label(accepted=False, reasons=["not_measured"], failure="no_hand_in_box", **absent)
     assert _changed(draw_label_frame(GREY, [row], MODEL)).any()
     assert caption_of_label(row) == "right 2: no answer: no_hand_in_box"
+
+
+@pytest.mark.parametrize("box", [[290.0, 100.0, 318.0, 140.0], [2.0, 1.0, 30.0, 40.0], [290.0, 0.0, 318.0, 10.0]])
+def test_words_stay_in_the_frame_wherever_the_box_is(box: list[float]) -> None:
+    row = _label(bbox_xyxy=box, joints_2d=None, accepted=False, reasons=["shape_deviation", "motion_2d"])
+    drawn = draw_label_frame(GREY, [row], None)
+    is_bar = (drawn == np.array(BAD)).all(axis=-1)
+    columns, rows = np.flatnonzero(is_bar.any(axis=0)), np.flatnonzero(is_bar.any(axis=1))
+    assert columns[-1] - columns[0] >= text_width(caption_of_label(row), 9.0, bold=True)
+    assert rows[-1] - rows[0] >= 9
+
+
+def test_words_of_neighbours_do_not_lie_on_each_other() -> None:
+    def bar_of(drawn: np.ndarray, colour: tuple[int, int, int]) -> set[int]:
+        return set(np.flatnonzero((drawn == np.array(colour)).all(axis=-1).sum(axis=1) > 20).tolist())
+
+    first = _label(bbox_xyxy=[100.0, 100.0, 130.0, 140.0], joints_2d=None)
+    second = _label(bbox_xyxy=[125.0, 102.0, 150.0, 142.0], joints_2d=None, accepted=False, reasons=["motion_2d"])
+    drawn = draw_label_frame(GREY, [first, second], None)
+    assert max(bar_of(drawn, GOOD)) < 100
+    assert min(bar_of(drawn, BAD)) >= 142
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ Told = dict[str, dict[str, dict[int, Any]]]
 def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("recording") / "labels.rrd"
     rules = Rules((Limit("box_iou", 0.4, "min"),))
-    recording = LabelRecording(path, recording_id="j/clip.mp4", about="# clip.mp4", model=MODEL, rules=rules)
+    recording = LabelRecording(path, name="clip.mp4", about="# clip.mp4", model=MODEL, rules=rules)
     for number, rows in enumerate(FRAMES):
         recording.add(number, number / 12, GREY, rows)
     recording.close()
@@ -140,17 +140,20 @@ def test_verdicts_are_told_in_words_and_in_fields(told: Told) -> None:
     assert texts[0] == "right 0: accepted"
     assert texts[1] == "right 0: refused: mesh does not fill its box; jumps in the image"
     assert first["TextLog:level"] == {0: ["INFO"], 1: ["WARN"], 3: ["INFO"]}
-    assert first["accepted"] == {0: [True], 1: [False], 3: [True]}
-    assert first["reasons"][1] == ["box_iou", "motion_2d"]
-    assert first["unmeasured"][3] == ["box_iou:no_mesh"]
-    assert told["/verdicts/track_1"]["failure"] == {4: ["no_hand_in_box"]}
+    fields = told["/labels/track_0"]
+    assert fields["accepted"] == {0: [True], 1: [False], 3: [True]}
+    assert fields["reasons"] == {0: [], 1: ["box_iou", "motion_2d"], 3: []}
+    assert fields["failure"] == {0: [], 1: [], 3: []}
+    assert fields["unmeasured"][3] == ["box_iou:no_mesh"]
+    assert sorted(fields["Clear:is_recursive"]) == [2, 4]
+    assert told["/labels/track_1"]["failure"] == {0: [], 4: ["no_hand_in_box"]}
     assert verdict_in_words(FRAMES[4][0]) == "right 1: no answer: no_hand_in_box"
 
 
 def test_the_recording_names_its_labels_and_opens_with_a_layout(path: Path) -> None:
     reader = RrdReader(path)
     (entry,) = reader.recordings()
-    assert (entry.application_id, entry.recording_id) == ("hoiray", "j/clip.mp4")
+    assert entry.application_id == "hoiray"
     assert len(reader.blueprints()) == 1
 
 
