@@ -7,10 +7,12 @@ verdict, as Parquet: hoiray cannot be asked for less, so it does more.
 
 import os
 import shutil
+import statistics
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -18,7 +20,7 @@ import yaml
 
 from hoiray.benchmarks import mediapipe_script
 from hoiray.benchmarks.goals import Row
-from hoiray.benchmarks.timing import alternate
+from hoiray.benchmarks.timing import Spread
 from hoiray.config.load import parse_run
 from hoiray.config.what import RunConfig
 from hoiray.errors import InputError, describe
@@ -48,33 +50,53 @@ def measure(folder: Path, *, pairs: int, clips: Path, python: Path) -> list[Row]
     os.sched_setaffinity(0, {min(cores)})
     try:
         label = _Labelling(folder, clips)
-        rows = [_row(key, label, _script(python, mode, paths), pairs=pairs) for key, mode in MODES]
+        with ExitStack() as stack:
+            scripts = [stack.enter_context(_script(python, mode, paths)) for _, mode in MODES]
+            turns = [_turn(label, scripts, is_reversed=pair % 2 == 1) for pair in range(pairs)]
         label.close()
     finally:
         os.sched_setaffinity(0, cores)
-    return rows
+    return [_row(key, turns, index) for index, (key, _) in enumerate(MODES)]
 
 
-def _row(key: str, label: "_Labelling", started: "AbstractContextManager[subprocess.Popen[str]]", *, pairs: int) -> Row:
-    said: list[tuple[int, int]] = []
-    with started as script:
+@dataclass(frozen=True)
+class Turn:
+    """One measurement of every side.
 
-        def scripted_s() -> float:
-            assert script.stdin is not None
-            assert script.stdout is not None
-            script.stdin.write("\n")
-            script.stdin.flush()
-            seconds, *counts = script.stdout.readline().split()
-            said.append((int(counts[0]), int(counts[1])))
-            return float(seconds)
+    Attributes:
+        label_s, num_rows: hoiray's, with the rows that have a hand.
+        scripts: of each script its seconds, frames and hands.
+    """
 
-        found = alternate(("hoiray", label.run), (key, scripted_s), pairs=pairs)
-    frames, hands = said[0]
-    note = (
-        f"{frames / found.subject_s.median:.1f} against {frames / found.baseline_s.median:.1f} frames/s;"
-        f" {label.num_hands} rows with a hand against {hands} hands."
-    )
-    return Row.inverse(key, found, note)
+    label_s: float
+    num_rows: int
+    scripts: tuple[tuple[float, int, int], ...]
+
+
+def _turn(label: "_Labelling", scripts: "Sequence[subprocess.Popen[str]]", *, is_reversed: bool) -> Turn:
+    """Let every side go through the clips once, hoiray first or last."""
+    before = () if not is_reversed else tuple(map(_told, scripts))
+    label_s = label.run()
+    return Turn(label_s, label.num_hands, before or tuple(map(_told, scripts)))
+
+
+def _told(script: "subprocess.Popen[str]") -> tuple[float, int, int]:
+    assert script.stdin is not None
+    assert script.stdout is not None
+    script.stdin.write("\n")
+    script.stdin.flush()
+    seconds, num_frames, num_hands = script.stdout.readline().split()
+    return float(seconds), int(num_frames), int(num_hands)
+
+
+def _row(key: str, turns: Sequence[Turn], index: int) -> Row:
+    """Make the row of a script: its seconds over hoiray's, turn by turn."""
+    ratios = [turn.scripts[index][0] / turn.label_s for turn in turns]
+    _, frames, hands = turns[0].scripts[index]
+    own = frames / statistics.median(turn.label_s for turn in turns)
+    theirs = frames / statistics.median(turn.scripts[index][0] for turn in turns)
+    note = f"{own:.1f} against {theirs:.1f} frames/s; {turns[0].num_rows} rows with a hand against {hands} hands."
+    return Row(key, Spread.of(ratios), len(turns), note)
 
 
 class _Labelling:
@@ -94,7 +116,8 @@ class _Labelling:
 
     def _run(self) -> RunConfig:
         values = {
-            "output_uri": str(self._folder), "videos": {"uri": str(self._clips), "box_format": "none", "hand_side": "boxes"},
+            "output_uri": str(self._folder),
+            "videos": {"uri": str(self._clips), "box_format": "none", "hand_side": "boxes"},
             "hand": {"flat_hand_mean": True}, "teacher": {"predictor": "landmarks"},
             "ensemble": {"num_views": 1}, "limits": {"preset": "paper", "min_box_iou": None},
         }  # fmt: skip
