@@ -110,10 +110,10 @@ _PIPELINE, _ENSEMBLE, _FILTERS, _JUDGE = "Pipeline", "Ensemble", "Filters", "Jud
 _CONTROL, _BYTES, _PEER, _TRAIN, _ADAPTIVE = "Control plane", "Bytes", "Peer", "Training", "Adaptive ensemble"
 
 _NETWORKS: Final = (
-    "nine tenths of the time are the networks (py-spy): MediaPipe reads a hand it follows once a frame; hoiray follows it"
-    " with one reading, then looks for the upright square of its box with four small and two full ones, since a label"
+    "nine tenths of the time are the networks (py-spy): MediaPipe reads a hand it follows once a frame; hoiray follows"
+    " it with one reading, then looks for the upright square of its box with four small and two full ones, as a label"
     " may not depend on the frames before, and reads it once more; and torch's kernels take 20 ms of a core for a full"
-    " reading, MediaPipe's 13. Padding in the convolutions and activating in place took 40 % off"
+    " reading, MediaPipe's 13. Padding in the convolutions and activating in place took a quarter and more off"
 )
 
 GOALS: Final[Mapping[str, Goal]] = MappingProxyType(
