@@ -5,10 +5,14 @@ each trial videos are drawn, a limit is calibrated, and the promise is broken wh
 the labels that the limit accepts are wrong in the world. This must happen in ``failure_probability`` of the trials at
 most. Beside it stands what is usually done: the same sequence of limits, each proved by an exact binomial bound that
 takes every frame for an independent draw.
+
+In two worlds labels have a second measurement, and a guard on it that is set on the videos that choose, where it keeps
+a share of the right labels. In one of them wrong labels lie beyond it; in the other it refuses right labels rather than
+wrong ones, which makes the accepted worse: the promise is of the rule with its guard, and has to be kept all the same.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +25,7 @@ from hoiray.benchmarks.timing import make_report_folder
 from hoiray.evaluation.tables import Cell, Column, Table
 from hoiray.evaluation.write import json_document, markdown
 from hoiray.trust.guarantee import Promise, TestPlan, UnitCounts, count_units, limits_to_try, plan_tests, prove
+from hoiray.trust.guards import KEPT_SHARE
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -43,12 +48,16 @@ class World:
         video_spread: standard deviation of the videos' own logits: 0 makes frames independent.
         score_weight: by how much a unit of the score lowers the logit.
         mean_labels: of a video; sizes scatter by half of that.
+        guard_weight: standard deviations by which wrong labels measure more than right ones; None: there is no guard.
+        guard_keeps: share of the right labels of the choosing videos that the guard lets pass.
     """
 
     base: float = -2.2
     video_spread: float = 2.0
     score_weight: float = 1.2
     mean_labels: float = 40.0
+    guard_weight: float | None = None
+    guard_keeps: float = KEPT_SHARE
 
     def draw(self, num_videos: int, rng: np.random.Generator) -> "Drawn":
         """Draw videos with their labels."""
@@ -58,16 +67,38 @@ class World:
         # half of the score's variance is the video's own
         score = np.sqrt(0.5) * (rng.normal(size=num_videos)[video] + rng.normal(size=len(video)))
         is_wrong = rng.random(len(video)) < expit(logit[video] - self.score_weight * score)
-        return Drawn(video, score, is_wrong)
+        measured = None
+        if self.guard_weight is not None:
+            measured = rng.normal(size=len(video)) + self.guard_weight * is_wrong
+        return Drawn(video, score, is_wrong, measured)
 
 
 @dataclass(frozen=True, eq=False)
 class Drawn:
-    """Labels of a trial, (N,) each: number of the video, score, whether it is wrong."""
+    """Labels of a trial, (N,) each: number of the video, score, whether it is wrong, what a guard may limit."""
 
     video: Integers
     score: Floats
     is_wrong: npt.NDArray[np.bool_]
+    measured: Floats | None = None
+
+    def guard(self, keeps: float) -> float:
+        """Return the limit within which this share of the right labels lies; infinity without a measurement."""
+        return np.inf if self.measured is None else float(np.quantile(self.measured[~self.is_wrong], keeps))
+
+    def guarded(self, limit: float) -> "Drawn":
+        """Return the labels such that none beyond the guard is ever accepted."""
+        if self.measured is None:
+            return self
+        return replace(self, score=np.where(self.measured <= limit, self.score, np.nan))
+
+    def wrong_share(self, limit: float, cap: float) -> float:
+        """Return the share of wrong labels among those accepted at a limit, videos capped; see :class:`Population`."""
+        takes = np.nan_to_num(self.score, nan=-np.inf) >= limit
+        accepted = np.bincount(self.video[takes], minlength=1)
+        wrong = np.bincount(self.video[takes], weights=self.is_wrong[takes], minlength=1)
+        weight = np.minimum(1.0, cap / np.maximum(accepted, 1))
+        return float(weight @ wrong) / max(float(weight @ accepted), 1.0)
 
     def counts(self, limits: Floats) -> UnitCounts:
         """Count them at limits."""
@@ -80,6 +111,8 @@ WORLDS: Final[Mapping[str, World]] = {
     "whole videos wrong": World(base=-16.0, video_spread=14.0, score_weight=3.0),
     "independent frames": World(base=-1.8, video_spread=0.0),
     "score tells nothing": World(base=-4.1, video_spread=2.5, score_weight=0.0),
+    "a guard against faults": World(base=-3.0, guard_weight=2.0),
+    "a guard against right labels": World(base=-3.6, guard_weight=-1.0, guard_keeps=0.5),
 }
 
 
@@ -154,17 +187,21 @@ def try_world(
         population: videos that tell the truth; default :data:`NUM_POPULATION`.
     """
     rng = np.random.default_rng(seed)
-    truth = Population.of(world.draw(population or NUM_POPULATION, rng))
+    everything = world.draw(population or NUM_POPULATION, rng)
+    truth = Population.of(everything)
     broken, found, coverages = np.zeros(2, dtype=int), np.zeros(2, dtype=int), []
     for _ in range(num_trials):
         learning, proving = world.draw(num_videos // 2, rng), world.draw(num_videos - num_videos // 2, rng)
+        guard = learning.guard(world.guard_keeps)
+        learning, proving = learning.guarded(guard), proving.guarded(guard)
         limits = limits_to_try(learning.score)
         plan, counts = plan_tests(learning.counts(limits), limits, promise), proving.counts(limits)
         for kind, taken in enumerate((prove(counts, plan).limit_index, prove_by_frames(counts, plan))):
             if taken is not None:
                 found[kind] += 1
                 cap = plan.caps[taken] if kind == 0 else np.inf
-                broken[kind] += truth.wrong_share(float(limits[taken]), cap) > promise.max_bad_fraction
+                known: Population | Drawn = truth if np.isinf(guard) else everything.guarded(guard)
+                broken[kind] += known.wrong_share(float(limits[taken]), cap) > promise.max_bad_fraction
                 if kind == 0:
                     coverages.append(counts.accepted[:, taken].sum() / counts.sizes.sum())
     coverage = float(np.mean(coverages)) if coverages else float("nan")

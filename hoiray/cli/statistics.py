@@ -13,9 +13,14 @@ from hoiray.cli.judge import read_limits
 from hoiray.config.load import parse_run
 from hoiray.config.what import CalibratedLimits, PaperLimits
 from hoiray.errors import ConfigError, describe
+from hoiray.evaluation.bootstrap import GroupBootstrap
 from hoiray.evaluation.label_truth import ERROR_NAMES, Compared, TrueHands, compare_labels, read_true_hands
 from hoiray.evaluation.tables import Table, make_bootstrap
+from hoiray.filters.rules import paper_rules
 from hoiray.io.store import Store
+from hoiray.schema.columns import unpack_column
+from hoiray.schema.tables import LABELS
+from hoiray.stages.judge import judge
 from hoiray.stages.labels_with_truth import judged
 from hoiray.stages.limits import WITHOUT_LIMITS, rules_of
 from hoiray.stages.run_layout import RUN_FILE
@@ -26,7 +31,7 @@ from hoiray.trust.outcome import ranking_table, reliability_table, scores_of
 from hoiray.trust.statistics import Verdicts, statistics_tables
 
 SEED: Final = 0
-SHOWN: Final = ("selection", "filters", "funnel", "ranking", "gauges")
+SHOWN: Final = ("selection", "filters", "funnel", "ranking", "ranking beside the paper", "gauges")
 """Tables that are printed; the files hold all."""
 
 
@@ -120,8 +125,20 @@ def _tables(
     ]
     if is_calibrated:
         filled = np.nan_to_num(confidence, nan=0.0)
-        tables.append(reliability_table(filled, is_good, bootstrap))
+        tables += [_paper_ranking(labels, scores, loss, bootstrap), reliability_table(filled, is_good, bootstrap)]
     return tables
+
+
+def _paper_ranking(
+    labels: pa.Table, scores: dict[str, np.ndarray], loss: np.ndarray, bootstrap: GroupBootstrap
+) -> Table:
+    """Rank as many labels as the paper's limits accept: by them, and by every score."""
+    accepted = unpack_column(judge(labels, paper_rules(PaperLimits()), "-"), LABELS["accepted"])
+    coverage = max(0.01, float(accepted.mean()))
+    ranked = ranking_table(
+        scores | {"the paper's limits": accepted.astype(np.float64)}, loss, bootstrap, at_coverage=coverage
+    )
+    return replace(ranked, key="ranking beside the paper", title="At the coverage of the paper's limits")
 
 
 def _verdict_score(verdicts: Verdicts) -> dict[str, np.ndarray]:

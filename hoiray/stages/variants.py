@@ -26,6 +26,10 @@ MAX_ROWS: Final = 200_000
 """Labels that statistics are made of; of a larger run whole videos are drawn."""
 
 SEED: Final = 0
+
+CONFIDENCE: Final = "confidence"
+"""Name of the filter that all measurements make together."""
+
 _ID: Final = "-"
 
 
@@ -54,7 +58,8 @@ def verdicts_of(labels: pa.Table, rules: Rules, *, sweeps: bool) -> tuple[pa.Tab
     """
     base = judge(labels, rules, _ID)
     variants = tuple(
-        Variant(name, _accepted(base, without), _accepted(base, alone)) for name, without, alone in _variants(rules)
+        Variant(name, _accepted(base, without), _accepted(base, alone), rules.limits_are_guards and name != CONFIDENCE)
+        for name, without, alone in _variants(rules)
     )
     swept = tuple(_sweep(base, limit, rules) for limit in rules.limits) if sweeps else ()
     return base, Verdicts(unpack_words(base["reasons"], REASONS), variants, swept)
@@ -79,7 +84,7 @@ def _variants(rules: Rules) -> Iterator[tuple[str, Rules, Rules]]:
                 replace(rules, limits=spatial, confidence=None),
             )
     if rules.confidence is not None:
-        yield "confidence", replace(rules, confidence=None), replace(rules, limits=())
+        yield CONFIDENCE, replace(rules, confidence=None), replace(rules, limits=())
 
 
 def _sweep(base: pa.Table, limit: Limit, rules: Rules) -> Sweep:

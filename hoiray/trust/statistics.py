@@ -35,11 +35,13 @@ class Variant:
         name: of the filter.
         without: (N,) accepted when it is switched off.
         alone: (N,) accepted when everything else is.
+        is_guard: it is there for faults that labels of a calibration need not have.
     """
 
     name: str
     without: Bools
     alone: Bools
+    is_guard: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -193,7 +195,9 @@ def _filter_cells(variant: Variant, verdicts: Verdicts, bootstrap: GroupBootstra
     difference = bootstrap.difference_of_means(np.where(extra, bad, np.nan), np.where(verdicts.accepted, bad, np.nan))
     removed = float(bad[extra].sum() / max(1.0, bad.sum()))
     return {
-        "finding": finding_of(cost.value, removed, difference, int(extra.sum())),
+        "finding": guard_finding(cost.value, removed)
+        if variant.is_guard
+        else finding_of(cost.value, removed, difference, int(extra.sum())),
         **cells,
         "bad": _share(verdicts.is_bad, extra, bootstrap),
         "difference": difference.scaled(100.0),
@@ -223,6 +227,16 @@ def finding_of(cost: float, removed: float, difference: Interval, num_extra: int
     if removed < LITTLE_SHARE:
         return f"{words}: right, and hardly of use: consider switching off"
     return f"{words}: keep it"
+
+
+def guard_finding(cost: float, removed: float) -> str:
+    """Say in one line what a guard costs; what it is worth only planted faults can tell.
+
+    Args:
+        cost: share of all labels that are accepted more without it.
+        removed: share of all bad labels that are refused by it alone.
+    """
+    return f"{_cost_words(cost)}, removes {removed:.1%} of the bad labels: a guard, its worth is told by planted faults"
 
 
 def _cost_words(cost: float) -> str:

@@ -35,6 +35,16 @@ def test_it_holds_where_a_video_is_wrong_throughout_or_not_at_all() -> None:
     assert outcome.broken <= MOST_BROKEN
 
 
+def test_it_holds_with_a_guard_that_refuses_right_labels_rather_than_wrong_ones() -> None:
+    world = World(base=-3.9, mean_labels=8.0, guard_weight=-1.0, guard_keeps=0.5)
+    outcome = try_world(world, 200, NUM_VIDEOS, population=4_000)
+    assert outcome.broken <= 200 * PROMISE.failure_probability + 2.0 * np.sqrt(200 * PROMISE.failure_probability)
+    assert outcome.proved > 20
+    # to take a limit that was proved without the guard, and to add the guard afterwards, is no proof of anything
+    drawn = world.draw(4_000, np.random.default_rng(0))
+    assert drawn.guarded(drawn.guard(0.5)).wrong_share(0.0, np.inf) > 1.3 * drawn.wrong_share(0.0, np.inf)
+
+
 def test_a_worlds_wrong_share_is_known_by_its_limit_and_cap() -> None:
     drawn = WORLDS["clustered"].draw(5_000, np.random.default_rng(0))
     population = Population.of(drawn)

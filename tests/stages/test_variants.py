@@ -33,6 +33,7 @@ def test_guards_are_told_one_by_one_and_all_together() -> None:
     guards = Rules((Limit("box_iou", 0.75, "min"), Limit("spread_3d_m", 0.004, "max")), limits_are_guards=True)
     base, verdicts = verdicts_of(table, guards, sweeps=False)
     assert [variant.name for variant in verdicts.variants] == ["box_iou", "spread_3d_m", "all guards"]
+    assert all(variant.is_guard for variant in verdicts.variants)
     together = verdicts.variants[-1]
     assert np.array_equal(together.alone, base["accepted"].to_numpy())
     assert together.without.sum() > base["accepted"].to_numpy().sum()

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from hoiray.evaluation.bootstrap import GroupBootstrap, Interval
-from hoiray.trust.statistics import REASONS, Sweep, Variant, Verdicts, finding_of, statistics_tables
+from hoiray.trust.statistics import REASONS, Sweep, Variant, Verdicts, finding_of, guard_finding, statistics_tables
 
 NUM_ROWS = 3000
 GROUPS = [f"video {row // 20}" for row in range(NUM_ROWS)]
@@ -99,6 +99,8 @@ def test_a_filter_that_is_right_and_removes_next_to_nothing_is_asked_what_it_is_
         "costs 8.0% coverage, removes 0.2% of the bad labels: right, and hardly of use: consider switching off"
     )
     assert "keep it" in finding_of(0.08, 0.2, surely_worse, 9)
+    # of a guard ordinary labels cannot tell the worth
+    assert guard_finding(0.009, 0.0).endswith("its worth is told by planted faults")
 
 
 def test_a_filter_that_may_be_useless_or_not_is_called_neither() -> None:
