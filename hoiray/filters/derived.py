@@ -27,7 +27,7 @@ def palm_length_m(table: pa.Table) -> Float32:
         table: with the column ``joints_3d``.
     """
     joints_m = unpack_column(table, LABELS["joints_3d"]).astype(np.float64)
-    return np.linalg.norm(joints_m[:, _KNUCKLE] - joints_m[:, WRIST], axis=-1).astype(np.float32)
+    return np.asarray(np.linalg.norm(joints_m[:, _KNUCKLE] - joints_m[:, WRIST], axis=-1), dtype=np.float32)
 
 
 DERIVED: Final[Mapping[str, Callable[[pa.Table], Float32]]] = MappingProxyType({"palm_length_m": palm_length_m})
