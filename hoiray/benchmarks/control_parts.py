@@ -40,6 +40,8 @@ MIXED: Final = 0x9E3779B97F4A7C15
 WORD: Final = 1 << 64
 PUTS_AT_ONCE: Final = 16
 NUM_LOADED: Final = 1000
+MAX_LINKS: Final = 50_000
+"""Names of one file; ext4 allows 65,000."""
 
 Figures = dict[str, float | int | str]
 
@@ -156,7 +158,7 @@ def resume(uri: str, count: int) -> Figures:
 
 
 def planning(folder: str, count: int) -> Figures:
-    """Plan what is left beside so many committed shards, whose markers are one file under many names.
+    """Plan what is left beside so many committed shards, whose markers are a few files under many names.
 
     Planning reads the names of markers and none of them, so that this is what it takes; `resume` writes and reads whole
     ones, which takes minutes for as many.
@@ -165,10 +167,11 @@ def planning(folder: str, count: int) -> Figures:
     request = IndexRequest(Videos(uri="s3://nowhere"), Sharding(target_frames=40), "none", BYTES_A_FRAME)
     plan = make_plan(request, store.below(PLAN_FOLDER), listing=lister(count))
     names = [it.shard_id for it in plan.shards()]
-    first = Path(folder, area.commit_key(names[0]))
-    store.write(area.commit_key(names[0]), b"{}")
-    for name in names[1:-10]:
-        os.link(first, Path(folder, area.commit_key(name)))
+    for start in range(0, len(names) - 10, MAX_LINKS):
+        first, *others = names[start : min(start + MAX_LINKS, len(names) - 10)]
+        store.write(area.commit_key(first), b"{}")
+        for name in others:
+            os.link(Path(folder, area.commit_key(first)), Path(folder, area.commit_key(name)))
     begin_mib, begin_s = _begin_mib(), time.monotonic()
     pending = pending_table(plan, store, area)
     planned_s = time.monotonic() - begin_s
