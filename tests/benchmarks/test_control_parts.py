@@ -36,3 +36,10 @@ def test_a_resume_finds_what_is_left_on_disk_and_on_s3(tmp_path: Path, s3_enviro
         found = control_parts.resume(place, 60)
         assert found["shards"] == found["committed"] + 10 > 40
     assert control_parts.listing(f"{s3_environment.uri}/control", 30)["keys"] == 30
+
+
+def test_planning_finds_the_shards_without_a_marker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # several files with several names each
+    monkeypatch.setattr(control_parts, "MAX_LINKS", 7)
+    told = control_parts.planning(str(tmp_path), 60)
+    assert told["shards"] == told["committed"] + 10
