@@ -18,7 +18,7 @@ CONTROL = ("index", "boxes", "listing", "resume", "first", "label")
 Force = Annotated[bool, typer.Option(help="Measure on a loaded machine all the same.")]
 
 
-PARTS = "ensemble,filters,pipeline,judge,groupby,control,peer,training,adaptive"
+PARTS = "ensemble,filters,pipeline,pipelines,judge,groupby,control,peer,training,adaptive"
 
 
 @app.command(name="all")

@@ -97,15 +97,11 @@ def write_scene(folder: Path, num_predictors: int, *, rounds: int = ROUNDS) -> N
     (folder / "cluster.yaml").write_text(CLUSTER.format(count=num_predictors, batch_size=BATCH_SIZE))
 
 
-def measure(folder: Path, *, pairs: int) -> list[Row]:
-    """Measure one predictor and two, and count bytes; `folder` is empty."""
-    rows: list[Row] = []
-    for count in (1, 2):
-        place = folder / str(count)
-        place.mkdir()
-        write_scene(place, count)
-        rows += rows_of(count, measure_pairs(place, count, pairs))
-    return [*rows, *count_bytes(folder / "1")]
+def measure(folder: Path, num_predictors: int, *, pairs: int) -> list[Row]:
+    """Measure so many predictors, and of a single one count bytes too; `folder` is empty."""
+    write_scene(folder, num_predictors)
+    counted = count_bytes(folder) if num_predictors == 1 else []
+    return [*rows_of(num_predictors, measure_pairs(folder, num_predictors, pairs)), *counted]
 
 
 def measure_pairs(folder: Path, num_predictors: int, pairs: int) -> list[Pair]:

@@ -118,7 +118,13 @@ def page(known: Mapping[str, Any]) -> str:
 def _pipeline(folder: Path, settings: Settings) -> list[Row]:
     from hoiray.benchmarks.pipeline import measure
 
-    return measure(folder, pairs=settings.pairs)
+    return measure(folder, 1, pairs=settings.pairs)
+
+
+def _pipelines(folder: Path, settings: Settings) -> list[Row]:
+    from hoiray.benchmarks.pipeline import measure
+
+    return measure(folder, 2, pairs=settings.pairs)
 
 
 def _ensemble(folder: Path, settings: Settings) -> list[Row]:
@@ -192,8 +198,8 @@ def _adaptive(_folder: Path, settings: Settings) -> list[Row]:
 
 
 PARTS: Final[Mapping[str, Callable[[Path, Settings], list[Row]]]] = {
-    "ensemble": _ensemble, "filters": _filters, "pipeline": _pipeline, "judge": _judge, "groupby": _groupby,
-    "control": _control, "peer": _peer, "training": _training,
+    "ensemble": _ensemble, "filters": _filters, "pipeline": _pipeline, "pipelines": _pipelines,
+    "judge": _judge, "groupby": _groupby, "control": _control, "peer": _peer, "training": _training,
     "adaptive": _adaptive,
 }  # fmt: skip
 
