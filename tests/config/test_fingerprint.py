@@ -27,6 +27,7 @@ training: {annotated: {format: ho3d_v2, uri: h}, network: {hand: {joint_features
 self_training: {audit: {uri: a}}
 """
 CALIBRATED = EVERYTHING + "limits: {preset: calibrated, uri: l.yaml}\n"
+DETECTED = REQUIRED + "detector: {checkpoint_uri: d.pt}\n"
 
 
 def leaves(config: Config, above: str = "") -> Iterator[tuple[str, Any]]:
@@ -50,7 +51,7 @@ OTHERS: list[Any] = [
     20_000,
 ]
 """Values to try where the field's type tells none; the first that is valid and different is taken."""
-OTHERS += [5000, 16, 2, 1.25, "nano", {"probe_views": 3}]
+OTHERS += [5000, 16, 2, 1.25, "nano", {"probe_views": 3}, ["background", "hand", "cup"]]
 
 
 def choices(run: Config, path: str) -> list[Any]:
@@ -90,11 +91,12 @@ def another(run: RunConfig, path: str, value: Any) -> RunConfig:
     raise AssertionError(f"no other value is known for {path} = {value!r}; add one to the list")
 
 
-PATHS = [(text, path) for text in (EVERYTHING, CALIBRATED) for path, _ in leaves(parse_run(text))]
+PATHS = [(text, path) for text in (EVERYTHING, CALIBRATED, DETECTED) for path, _ in leaves(parse_run(text))]
 CHANGEABLE = [
     (text, path)
     for text, path in PATHS
-    if path not in ("limits.preset", "videos.box_format") and (text == EVERYTHING or path.startswith("limits"))
+    if path not in ("limits.preset", "videos.box_format", "detector", "detector.kind")
+    and path.startswith({EVERYTHING: "", CALIBRATED: "limits", DETECTED: "detector"}[text])
 ]
 UNHASHED = {"name", "output_uri", "training.network.preset"}
 
@@ -112,9 +114,10 @@ def test_a_cascade_changes_the_ensembles_fingerprint_and_none_leaves_it_as_it_wa
     assert len({fingerprint(Ensemble(cascade=it)) for it in (None, Cascade(), Cascade(probe_views=3))}) == 3
 
 
-def test_the_choice_of_preset_and_of_box_format_decides_the_fingerprint() -> None:
+def test_the_choice_of_preset_of_box_format_and_of_a_detector_decides_the_fingerprint() -> None:
     runs = [parse_run(EVERYTHING), parse_run(CALIBRATED), parse_run(EVERYTHING, ["videos.box_format=parquet"])]
-    assert len({fingerprint(run) for run in runs}) == 3
+    runs += [parse_run(REQUIRED), parse_run(DETECTED)]
+    assert len({fingerprint(run) for run in runs}) == 5
 
 
 def test_the_fingerprint_is_the_sha_256_of_canonical_json() -> None:

@@ -39,7 +39,7 @@ def test_a_key_that_neither_half_has_is_a_problem_that_names_both() -> None:
         "--set limts.x=1: unknown key 'limts' in run and cluster; did you mean 'limits' (run)?",
     )
     (problem,) = route_overrides(["zzz=1"]).problems
-    assert "known keys of run: calibration, ensemble," in problem
+    assert "known keys of run: calibration, detector, ensemble," in problem
     assert "; cluster: head, pools," in problem
 
 

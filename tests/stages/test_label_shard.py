@@ -192,5 +192,6 @@ def test_a_predictor_or_detector_that_finds_hands_labels_every_frame_of_plain_vi
     assert keys == sorted([("short.mp4", frame) for frame in range(5)] + [("long.mp4", frame) for frame in range(9)])
     assert set(rows["side_source"].to_pylist()) == {"given"}
     found = {(row["video_id"], row["frame_index"]) for row in rows.to_pylist() if row["box_source"] == "detected"}
-    assert found == {("short.mp4", 0), ("long.mp4", 0)}  # a tracker begins anew with every video
+    # a tracker begins anew with every video, and with every segment of one that is cut
+    assert found == {("short.mp4", 0), ("long.mp4", 0), ("long.mp4", 4), ("long.mp4", 8)}
     assert set(rows["box_source"].to_pylist()) == {"detected", "tracked"}
