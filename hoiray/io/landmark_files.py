@@ -105,7 +105,7 @@ def network_path(name: str, folder: Path) -> Path:
     file = FILES[name]
     path = folder / file.name
     if not path.is_file():
-        fix = f"Fetch it once: {COMMAND}. Every machine that uses it needs it, or a teacher a folder that all of them see."
+        fix = f"Fetch it once: {COMMAND}. Every machine that uses it needs it, or a teacher a folder all of them see."
         raise InputError(describe(what=str(path), expected="the landmark network", found="no such file", fix=fix))
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if found != file.sha256:
