@@ -22,7 +22,7 @@ from hoiray.schema.tables import LABELS
 from hoiray.stages.canary_file import Canaries
 from hoiray.stages.limits import CALIBRATION_SUFFIX, read_calibration
 from hoiray.stages.report_tables import report_table
-from hoiray.trust.outcome import JOINTS_WORD, promise_in_words, reliability_table
+from hoiray.trust.outcome import JOINTS_WORD, guard_in_words, promise_in_words, reliability_table
 
 METRIC: Final = "pa_mpjpe_mm"
 MAX_ERROR_MM: Final = 10.0
@@ -42,6 +42,9 @@ def calibration_of(limits: PaperLimits | CalibratedLimits) -> Calibration | None
 def promise_section(calibration: Calibration, rows: LabelRows) -> Section:
     """Say what the limits promise, and what confidence expects of the accepted labels of this run."""
     blocks: list[Block] = [Prose(promise_in_words(calibration))]
+    if calibration.guards is not None:
+        guards = "; ".join(guard_in_words(limit) for limit in calibration.guards.limits)
+        blocks.append(Prose(f"Whatever its confidence, an accepted label also lies within these guards: {guards}."))
     has_one = np.isfinite(rows.confidence)
     known = rows.confidence[rows.is_accepted]
     if known.size and np.isfinite(known).all():

@@ -206,7 +206,8 @@ def promise_in_words(calibration: Calibration) -> str:
     units = {"video": "videos", "subject": "people"}[promise.unit]
     within = ""
     if calibration.guards is not None:
-        within = f", within {len(calibration.guards.limits)} guards on single measurements"
+        count = len(calibration.guards.limits)
+        within = f", within {count} guard{'' if count == 1 else 's'} on single measurements"
     return (
         f"With probability {1.0 - promise.failure_probability:.0%}, at most {promise.max_bad_fraction:.0%} of the"
         f" accepted labels are beyond {limit_in_words(promise.max_error, promise.metric)}, for {units} like these and"

@@ -13,7 +13,7 @@ from hoiray.evaluation.label_truth import compare_labels
 from hoiray.filters.rules import Rules
 from hoiray.report.html_report import Page, render_report
 from hoiray.report.sections import Prose, Section, Table
-from hoiray.schema.calibration import ConfidenceModel, JointConfidence
+from hoiray.schema.calibration import CalibrationGuards, ConfidenceModel, GuardLimit, JointConfidence
 from hoiray.schema.columns import pack_column
 from hoiray.schema.tables import LABELS
 from hoiray.stages.canary_file import Canaries, KindCount
@@ -40,6 +40,11 @@ def test_the_promise_is_told_beside_what_confidence_expects_of_this_run() -> Non
     assert f"expects {expected:.1f} % of the accepted" in said
     joints = calibration(MODEL).model_copy(update={"joints": JointConfidence(max_error_mm=7.0, model=MODEL)})
     assert "within 7 mm" in words_of(promise_section(joints, rows))
+    guard = GuardLimit(measurement="palm_length_m", bound="max", limit=0.0979)
+    guards = CalibrationGuards(chosen="loose", kept_share=0.97, limits=(guard,))
+    guarded = words_of(promise_section(calibration(MODEL).model_copy(update={"guards": guards}), rows))
+    assert "within these guards: palm_length_m at most 0.0979 m" in guarded
+    assert "within 1 guards" not in guarded
 
 
 def test_planted_faults_are_shown_with_their_intervals_and_say_what_they_cannot_show() -> None:
