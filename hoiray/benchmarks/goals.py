@@ -117,8 +117,8 @@ _NETWORKS: Final = (
 )
 
 _BUFFERS: Final = (
-    "at so few videos buffers still fill; from 100,000 videos to a million results/control.md has 0.9 MiB for the index,"
-    " and 2.8 MiB for the queue of an opened plan"
+    "at so few videos buffers still fill; from 100,000 to a million of them results/control.md has 0.9 MiB for the"
+    " index, and 2.8 MiB for the queue of an opened plan"
 )
 
 GOALS: Final[Mapping[str, Goal]] = MappingProxyType(
