@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hoiray.benchmarks.goals import GOALS, Row
-from hoiray.benchmarks.timing import Spread, machine, make_report_folder, refuse_loaded_machine
+from hoiray.benchmarks.timing import MAX_LOAD_PER_CORE, Spread, machine, make_report_folder, refuse_loaded_machine
 from hoiray.errors import ConfigError, describe
 
 NAME: Final = "performance"
@@ -87,6 +87,11 @@ def measured_apart(name: str, settings: Settings) -> dict[str, Any]:
     return found | {"rows": json.loads(said.splitlines()[-1])}
 
 
+def is_loaded(facts: Mapping[str, str]) -> bool:
+    """Whether a machine did other things too when it was measured on."""
+    return float(facts.get("load_1min", 0.0)) > MAX_LOAD_PER_CORE * float(facts.get("cores", 1.0))
+
+
 def page(known: Mapping[str, Any]) -> str:
     """Write the table."""
     rows = [Row.parsed(values) for part in known.values() for values in part["rows"]]
@@ -97,6 +102,10 @@ def page(known: Mapping[str, Any]) -> str:
         f"Written by `{COMMAND}`. Every ratio is of two things measured in the same run, in turns: median, and least"
         f" and most of so many pairs. {met} of {len(rows)} goals are met; a missed one has its cause beside it.",
     ]  # fmt: skip
+    loaded = [name for name, part in known.items() if is_loaded(part["machine"])]
+    if loaded:
+        names = ", ".join(loaded)
+        lines += ["", f"The machine was **not idle**, so that these figures are to be distrusted: {names}."]
     section = ""
     for key, goal in GOALS.items():
         if key not in by_key:
