@@ -35,6 +35,23 @@ def decide_sides(
     """Decide for each track of hands which of two hypotheses about its side is kept.
 
     Args:
+        lead, frame_index, bbox_xyxy, video_starts: as for :func:`track_leads`.
+
+    Returns:
+        (N,) True keeps the first hypothesis, alike over a track; of two alike the first one is kept.
+
+    Raises:
+        ContractError: rows of a video are not in order.
+    """
+    return track_leads(lead, frame_index, bbox_xyxy, video_starts) >= 0.0
+
+
+def track_leads(
+    lead: FloatArray, frame_index: npt.NDArray[np.integer], bbox_xyxy: FloatArray, video_starts: IntArray
+) -> FloatArray:
+    """Return what the frames of each track say of its side.
+
+    Args:
         lead: (N,) by how much the first hypothesis is the more consistent in a frame, negative where the second one is;
             infinite where only one of them has an answer.
         frame_index: (N,) not decreasing within a video.
@@ -42,7 +59,8 @@ def decide_sides(
         video_starts: (V + 1,) first row of each video, and N at the end.
 
     Returns:
-        (N,) True keeps the first hypothesis, alike over a track; of two alike the first one is kept.
+        (N,) mean over the track of what its frames say, each at most :data:`MAX_LEAD`: positive tells for the first
+        hypothesis, negative for the second.
 
     Raises:
         ContractError: rows of a video are not in order.
@@ -52,5 +70,5 @@ def decide_sides(
     video = np.repeat(np.arange(len(video_starts) - 1), np.diff(video_starts))
     _, track = np.unique(np.stack([video, tracks.track_index]), axis=1, return_inverse=True)
     said = np.clip(np.nan_to_num(lead, nan=0.0, posinf=MAX_LEAD, neginf=-MAX_LEAD), -MAX_LEAD, MAX_LEAD)
-    total = np.bincount(track.ravel(), weights=said, minlength=1)
-    return np.asarray(total[track.ravel()] >= 0.0)
+    total, count = (np.bincount(track.ravel(), weights=weights, minlength=1) for weights in (said, None))
+    return np.asarray((total / np.maximum(count, 1))[track.ravel()])

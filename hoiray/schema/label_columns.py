@@ -34,6 +34,14 @@ _HAND: Final = (
         vocabulary=("given", "configured", "guessed"),
     ),
     Column(
+        "side_lead",
+        "float32",
+        "By how much the frames of the track tell for this side rather than for the other, in the mean: 0 says nothing,"
+        " 0.1 is the most that counts. Null where the side was not guessed.",
+        "1",
+        nullable=True,
+    ),
+    Column(
         "bbox_xyxy",
         "float32",
         "Hand box that steered the prediction.",

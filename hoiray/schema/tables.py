@@ -100,21 +100,23 @@ REFUSALS: Final = TableSchema(
 )
 PREDICTIONS: Final = TableSchema(
     "predictions",
-    2,
+    3,
     "Every hand in every frame: the fused prediction and its spatial measurements, before any judgement.",
     ("video_id", "frame_index", "hand_index"),
     PREDICTION_COLUMNS,
     (lambda table: nan_has_a_reason(table, SPATIAL_NAMES),),
+    # 2 had no side_lead
+    reads=(2,),
 )
 LABELS: Final = TableSchema(
     "labels",
-    3,
+    4,
     "Every hand in every frame, accepted or refused, with all that is needed to judge it again, audit it or train.",
     ("video_id", "frame_index", "hand_index"),
     LABEL_COLUMNS,
     (lambda table: nan_has_a_reason(table, MEASUREMENT_NAMES), accepted_has_no_reason),
-    # 2 had no confidence_by_joint
-    reads=(2,),
+    # 2 had no confidence_by_joint, 3 no side_lead
+    reads=(2, 3),
 )
 DEAD_LETTERS: Final = TableSchema(
     "dead_letters",

@@ -171,12 +171,13 @@ def _track_with_most_accepted(labels: pa.Table) -> npt.NDArray[np.intp]:
 def _clip_of(track: pa.Table) -> Clip:
     numbers = {
         name: unpack_column(track, LABELS[name]).astype(np.float64)
-        for name in ("time_s", "bbox_xyxy", "joints_3d", "joints_2d", "global_orient", "hand_pose")
+        for name in ("time_s", "bbox_xyxy", "side_lead", "joints_3d", "joints_2d", "global_orient", "hand_pose")
     }
     return Clip(
         time_s=numbers["time_s"],
         bbox_xyxy=numbers["bbox_xyxy"],
         is_right=unpack_column(track, LABELS["is_right"]).copy(),
+        side_lead=numbers["side_lead"],
         joints_3d_m=numbers["joints_3d"],
         joints_2d_px=numbers["joints_2d"],
         global_orient=numbers["global_orient"],
@@ -218,6 +219,7 @@ def _measured(track: pa.Table, clip: Clip, hand: HandModel | None) -> pa.Table:
         "global_orient": clip.global_orient,
         "hand_pose": clip.hand_pose,
         "is_right": clip.is_right,
+        "side_lead": clip.side_lead,
         "mesh_extent_m": extent,
     }
     columns = {}

@@ -66,6 +66,8 @@ def fused_table(facts: HandFacts, fused: Fused, hand: "HandModel | None", *, num
         "joints_3d": mean.joints_3d_m,
         "joints_2d": mean.joints_2d_px,
         "joint_confidence": mean.joint_confidence,
+        # told when the frames of a track have been asked together
+        "side_lead": None,
         "object_id": None,
         "T_cam_obj": mean.T_cam_obj,
         "object_confidence": None,

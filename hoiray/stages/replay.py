@@ -54,7 +54,7 @@ COMPARED: Final = (
 )  # fmt: skip
 """Columns that are held against each other."""
 
-_DECIDED: Final = ("shard_id", "side_source")
+_DECIDED: Final = ("shard_id", "side_source", "side_lead")
 """Columns of a prediction that another stage than the predictor's decides."""
 
 

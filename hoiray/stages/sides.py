@@ -2,16 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hoiray.filters.sides import decide_sides
-from hoiray.schema.columns import unpack_column
+from hoiray.filters.sides import track_leads
+from hoiray.schema.columns import pack_column, unpack_column
 from hoiray.stages.group import group_by_video
 from hoiray.stages.measure import FUSED
+
+SIDE_LEAD: Final = "side_lead"
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,13 +55,16 @@ def decided(parts: Sequence[Hypotheses]) -> pa.Table:
     first, second = (pa.concat_tables([getattr(part, name) for part in parts]) for name in ("first", "second"))
     order = np.asarray(pc.sort_indices(first, [(name, "ascending") for name in FUSED.key]), dtype=np.int64)
     lead = np.concatenate([part.lead for part in parts])[order]
-    keeps_first = np.ones(len(order), dtype=np.bool_)
+    said = np.full(len(order), np.nan)
     guessed = np.flatnonzero(~np.isnan(lead))
     if len(guessed):
         groups = group_by_video(
             first.select(("video_id", "frame_index", "hand_index", "bbox_xyxy")).take(order[guessed])
         )
         frame, boxes = (unpack_column(groups.table, FUSED[name]) for name in ("frame_index", "bbox_xyxy"))
-        keeps_first[guessed] = decide_sides(lead[guessed], frame, boxes, groups.starts)
-    place = np.where(keeps_first, order, order + len(order))
-    return pa.concat_tables([first, second]).take(pa.array(place)).combine_chunks()
+        said[guessed] = track_leads(lead[guessed], frame, boxes, groups.starts)
+    place = np.where(said < 0.0, order + len(order), order)
+    table = pa.concat_tables([first, second]).take(pa.array(place)).combine_chunks()
+    # for the side that is kept
+    column = pack_column(FUSED[SIDE_LEAD], np.abs(said).astype(np.float32), np.isnan(said))
+    return table.set_column(table.schema.get_field_index(SIDE_LEAD), table.schema.field(SIDE_LEAD), column)

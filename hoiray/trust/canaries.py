@@ -50,6 +50,7 @@ class Clip:
         time_s: (N,).
         bbox_xyxy: (N, 4).
         is_right: (N,).
+        side_lead: (N,) by how much the track tells for that side; NaN where it was not guessed.
         joints_3d_m: (N, 21, 3) about the wrist, camera axes.
         joints_2d_px: (N, 21, 2).
         global_orient, hand_pose: (N, 3) and (N, 45), axis-angle; NaN with joints only.
@@ -61,6 +62,7 @@ class Clip:
     time_s: Floats
     bbox_xyxy: Floats
     is_right: Bools
+    side_lead: Floats
     joints_3d_m: Floats
     joints_2d_px: Floats
     global_orient: Floats
@@ -71,7 +73,10 @@ class Clip:
 
 
 def mirrored(clip: Clip) -> Clip:
-    """Take the hand for one of the other side: everything is seen in a mirror about the middle of its box."""
+    """Take the hand for one of the other side: everything is seen in a mirror about the middle of its box.
+
+    Where the side was guessed, what told for it tells against it now.
+    """
     centre, _ = to_center_size(clip.bbox_xyxy)
     joints_2d = clip.joints_2d_px.copy()
     joints_2d[..., 0] = 2.0 * centre[:, None, 0] - joints_2d[..., 0]
@@ -79,6 +84,7 @@ def mirrored(clip: Clip) -> Clip:
     return _planted(
         clip,
         is_right=~clip.is_right,
+        side_lead=-clip.side_lead,
         joints_3d_m=clip.joints_3d_m * np.array([-1.0, 1.0, 1.0]),
         joints_2d_px=joints_2d,
         global_orient=clip.global_orient * turn,

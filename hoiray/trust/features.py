@@ -35,6 +35,7 @@ _EVIDENCE: Final[Mapping[str, int]] = MappingProxyType(
         "max_spread_joint_3d_m": -1,
         "mean_joint_confidence": 1,
         "min_joint_confidence": 1,
+        "side_lead": 1,
         "same_side_in_frame": -1,
         "track_same_side_share": -1,
     }
@@ -55,6 +56,7 @@ _DERIVED: Final = (
     "box_border_px",
     "predecessor_gap_frames",
     "palm_length_m",
+    "side_lead",
     "same_side_in_frame",
     "track_same_side_share",
 )
@@ -109,6 +111,7 @@ def _derived(labels: pa.Table) -> dict[str, Floats]:
         "box_border_px": border,
         "predecessor_gap_frames": np.asarray(gap, dtype=np.float64),
         "palm_length_m": palm_length_m(labels).astype(np.float64),
+        "side_lead": unpack_column(labels, LABELS["side_lead"]).astype(np.float64),
     } | _sides(labels)
 
 

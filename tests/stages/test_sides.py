@@ -30,6 +30,10 @@ def guessed(video: str, frames: list[int], lead: list[float]) -> Hypotheses:
     return Hypotheses(rows(video, frames), rows(video, frames, is_right=False), np.array(lead))
 
 
+def leads(table: pa.Table) -> list[float | None]:
+    return [None if lead is None else round(lead, 6) for lead in table["side_lead"].to_pylist()]
+
+
 def told(table: pa.Table) -> list[tuple[str, int, bool]]:
     return list(zip(*(table[name].to_pylist() for name in ("video_id", "frame_index", "is_right")), strict=True))
 
@@ -37,6 +41,7 @@ def told(table: pa.Table) -> list[tuple[str, int, bool]]:
 def test_each_track_is_taken_from_the_hypothesis_its_frames_believe() -> None:
     table = decided([guessed("a", [0, 1, 2], [0.05, -0.01, 0.05]), guessed("b", [0, 1], [-0.05, 0.01])])
     assert told(table) == [("a", 0, True), ("a", 1, True), ("a", 2, True), ("b", 0, False), ("b", 1, False)]
+    assert leads(table) == [0.03, 0.03, 0.03, 0.02, 0.02]
 
 
 def test_the_parts_in_which_a_video_came_do_not_matter() -> None:
@@ -49,6 +54,7 @@ def test_a_side_that_is_known_stays_and_has_no_say() -> None:
     known = Hypotheses.of_known(rows("a", [0], is_right=True))
     table = decided([known, guessed("a", [1, 2], [-0.05, -0.05])])
     assert told(table) == [("a", 0, True), ("a", 1, False), ("a", 2, False)]
+    assert leads(table) == [None, 0.05, 0.05]
     assert told(decided([known])) == [("a", 0, True)]
 
 

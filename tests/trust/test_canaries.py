@@ -35,7 +35,8 @@ def clip() -> Clip:
     pixels = 500.0 * joints[..., :2] + shift[:, None]
     box = np.concatenate([pixels.min(axis=1), pixels.max(axis=1)], axis=1)
     return Clip(
-        time_s=0.1 * np.arange(COUNT), bbox_xyxy=box, is_right=np.ones(COUNT, np.bool_), joints_3d_m=joints,
+        time_s=0.1 * np.arange(COUNT), bbox_xyxy=box, is_right=np.ones(COUNT, np.bool_),
+        side_lead=np.full(COUNT, 0.04), joints_3d_m=joints,
         joints_2d_px=pixels, global_orient=rng.normal(size=(COUNT, 3)), hand_pose=rng.normal(size=(COUNT, 45)),
         mesh_scale=np.ones(COUNT), is_planted=np.zeros(COUNT, np.bool_),
     )  # fmt: skip
@@ -55,9 +56,10 @@ def test_a_mirror_twice_is_no_mirror() -> None:
     good = clip()
     changed = mirrored(good)
     assert not changed.is_right.any()
+    assert (changed.side_lead == -0.04).all()
     assert changed.joints_2d_px.min(axis=1)[:, 0] == pytest.approx(good.bbox_xyxy[:, 0])
     again = mirrored(changed)
-    for name in ("joints_3d_m", "joints_2d_px", "global_orient", "hand_pose", "is_right"):
+    for name in ("joints_3d_m", "joints_2d_px", "global_orient", "hand_pose", "is_right", "side_lead"):
         np.testing.assert_allclose(getattr(again, name), getattr(good, name))
 
 
