@@ -73,3 +73,13 @@ def test_the_adaptive_ensemble_is_taken_over_from_its_report(
 def test_every_part_can_be_asked_for() -> None:
     job = runpy.run_path(str(Path(__file__).parents[2] / "jobs" / "benchmark.py"))
     assert job["PARTS"].split(",") == list(PARTS)
+
+
+def test_parts_that_were_measured_on_a_busy_machine_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def measured(name: str, _settings: Settings) -> dict[str, Any]:
+        load = {"judge": "9.5", "control": "0.2"}[name]
+        return told(Row.single("resume", 1.0)) | {"machine": {"load_1min": load, "cores": "2"}}
+
+    monkeypatch.setattr(suite, "measured_apart", measured)
+    text = run(tmp_path, FORCED, ["judge", "control"])
+    assert "**not idle**, so that these figures are to be distrusted: judge." in text
