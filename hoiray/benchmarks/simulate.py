@@ -9,6 +9,7 @@ import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from html import escape
 from pathlib import Path
 from typing import Any, Final
 
@@ -313,12 +314,17 @@ def curves(found: Sequence[Extrapolated]) -> str:
     for nodes in CURVE_NODES:
         x = place(nodes, 10.0**low).split(",")[0]
         parts.append(f'<text x="{x}" y="{height - side + 18}" text-anchor="middle">{nodes}</text>')
-    for index, each in enumerate(found):
+    parts.append(f'<text x="{(width - 2 * side) / 2:.0f}" y="{height - 14}" text-anchor="middle">nodes</text>')
+    parts.append(f'<text x="{width - 3 * side + 16}" y="{side - 20}">nodes like those of</text>')
+    slowest_first = sorted(found, key=lambda each: -each.curve_h[CURVE_NODES[0]])
+    for index, each in enumerate(slowest_first):
         colour = f"hsl({360 * index // len(found)} 60% 42%)"
         points = " ".join(place(nodes, hour) for nodes, hour in each.curve_h.items())
         parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2"/>')
-        x, y = points.split(" ")[-1].split(",")
-        parts.append(f'<text x="{float(x) + 6:.1f}" y="{float(y) + 4:.1f}" fill="{colour}">{each.cluster.name}</text>')
+        left, middle = width - 3 * side + 16, side + 20 * index
+        parts.append(f'<path d="M{left},{middle}h14" stroke="{colour}" stroke-width="3"/>')
+        parts.append(f'<text x="{left + 20}" y="{middle + 4}" fill="{colour}">{escape(each.cluster.name)}</text>')
     head = f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif"'
     title = "Hours of a labelling by number of nodes"
-    return f'{head} font-size="12" role="img"><title>{title}</title>{"".join(parts)}</svg>\n'
+    paper = '<rect width="100%" height="100%" fill="#fff"/>'
+    return f'{head} font-size="12" role="img"><title>{title}</title>{paper}{"".join(parts)}</svg>\n'

@@ -121,10 +121,10 @@ def _lines(found: "Forecast", told: dict[str, Any]) -> list[str]:
         lines.append(f"  price            {three(told['price'])}")
     for stage, seconds in found.costs_s.items():
         lines += [f"  {stage + ' ' + name + ', h':<17}{three(it, 3600.0)}" for name, it in seconds.items()]
-    share = unseen_share(found.num_pilot, found.num_shards)
-    if share > 0.0:
+    unseen = unseen_share(found.num_pilot, found.num_shards)
+    if unseen > 0.0:
         lines.append(
-            f"upper ends allow for {share:.1%} of the frames at {UNSEEN_FACTOR:g} times the rate of the pilot's worst"
+            f"upper ends allow for {unseen:.1%} of the frames at {UNSEEN_FACTOR:g} times the rate of the pilot's worst"
             " shard, which it may not have met; a larger --pilot narrows them"
         )
     return [*lines, "not in it: starting, and the end, when the last shards leave workers idle"]
