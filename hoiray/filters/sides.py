@@ -19,7 +19,6 @@ from hoiray.filters.tracks import track_hands
 
 FloatArray = npt.NDArray[np.floating]
 IntArray = npt.NDArray[np.int64]
-BoolArray = npt.NDArray[np.bool_]
 
 MAX_LEAD: Final = 0.1
 """What one frame says at most, in the unit of the leads. Without a limit a few frames in which one hypothesis collapses
@@ -29,27 +28,10 @@ SIDE_RULE: Final = "by track"
 """Part of the id of predictions whose sides are guessed: another rule makes other rows."""
 
 
-def decide_sides(
-    lead: FloatArray, frame_index: npt.NDArray[np.integer], bbox_xyxy: FloatArray, video_starts: IntArray
-) -> BoolArray:
-    """Decide for each track of hands which of two hypotheses about its side is kept.
-
-    Args:
-        lead, frame_index, bbox_xyxy, video_starts: as for :func:`track_leads`.
-
-    Returns:
-        (N,) True keeps the first hypothesis, alike over a track; of two alike the first one is kept.
-
-    Raises:
-        ContractError: rows of a video are not in order.
-    """
-    return track_leads(lead, frame_index, bbox_xyxy, video_starts) >= 0.0
-
-
 def track_leads(
     lead: FloatArray, frame_index: npt.NDArray[np.integer], bbox_xyxy: FloatArray, video_starts: IntArray
 ) -> FloatArray:
-    """Return what the frames of each track say of its side.
+    """Ask the frames of each track for its side.
 
     Args:
         lead: (N,) by how much the first hypothesis is the more consistent in a frame, negative where the second one is;
@@ -59,8 +41,8 @@ def track_leads(
         video_starts: (V + 1,) first row of each video, and N at the end.
 
     Returns:
-        (N,) mean over the track of what its frames say, each at most :data:`MAX_LEAD`: positive tells for the first
-        hypothesis, negative for the second.
+        (N,) mean over the track of what its frames say, each at most :data:`MAX_LEAD`: negative tells for the
+        second hypothesis, all else keeps the first.
 
     Raises:
         ContractError: rows of a video are not in order.
