@@ -58,9 +58,9 @@ def test_videos_do_not_mix() -> None:
     lead, box = np.array([0.05, 0.05, -0.02, 0.03, -0.04]), np.stack([BOX] * 5)
     frame, starts = np.array([0, 1, 0, 1, 2]), np.array([0, 2, 5])
     together = track_leads(lead, frame, box, starts)
-    assert together.tolist() == [True, True, False, False, False]
+    assert (together >= 0.0).tolist() == [True, True, False, False, False]
     alone = track_leads(lead[2:], frame[2:], box[2:], np.array([0, 3]))
-    assert together[2:].tolist() == alone.tolist()
+    np.testing.assert_allclose(together[2:], alone)
 
 
 def test_no_hand_has_no_side_and_disorder_is_refused() -> None:
