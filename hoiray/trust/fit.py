@@ -77,7 +77,7 @@ LABEL_LEARNER: Final = Learner(
     MONOTONE,
     MappingProxyType({"one-sided": _one_sided(MONOTONE)}),
     NUM_TREES,
-    max_leaves=2,
+    max_leaves=4,
     min_leaf_rows=60,
     feature_share=0.5,
     is_frugal=False,
