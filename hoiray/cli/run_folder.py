@@ -49,7 +49,14 @@ def open_run(run: str, plan: str | None) -> RunFolder:
         plan: where its plan is; None for `plan` in it.
 
     Raises:
-        InputError: there is no plan.
+        InputError: there is no plan, or it is a folder of `hoiray judge`.
     """
     store = Store.open(run)
+    if any(key.startswith("labels-") for key in store.list(recursive=False)):
+        found = "tables of hoiray judge, which has no plan and no videos"
+        fix = (
+            "To see a run with other limits, call hoiray label again with them (limits.uri of a calibrated file): it"
+            " judges what is stored, and asks no model."
+        )
+        raise InputError(describe(what=store.uri, expected="the folder of a run", found=found, fix=fix))
     return RunFolder(store, open_plan(store.below(PLAN_FOLDER) if plan is None else Store.open(plan)))

@@ -15,6 +15,12 @@ def test_a_run_is_opened_with_its_plan_wherever_that_is(tmp_path: Path) -> None:
     assert open_run(str(tmp_path), str(tmp_path / "elsewhere")).plan == plan
 
 
+def test_tables_of_another_judgement_are_no_run(tmp_path: Path) -> None:
+    (tmp_path / "labels-000000.parquet").write_bytes(b"")
+    with pytest.raises(InputError, match=r"found tables of hoiray judge, .* call hoiray label again"):
+        open_run(str(tmp_path), None)
+
+
 def test_the_only_predictions_need_no_name(tmp_path: Path) -> None:
     store = Store.open(tmp_path)
     plan = plan_of(store.below("plan"), videos(4))
