@@ -67,7 +67,7 @@ def kill_with_its_children_gone(process: subprocess.Popen[bytes]) -> None:
     assert children
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
-    _, alive = psutil.wait_procs(children, timeout=20)
+    _, alive = psutil.wait_procs(children, timeout=90)
     # two agents of Ray look for their raylet now and then only; nothing that holds the cores or a state may stay
     agents = [child for child in alive if child.name().endswith("Agent")]
     for agent in agents:
