@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,12 @@ os.environ.setdefault("RAY_AUTH_MODE", "disabled")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
 
 
+@cache
+def starts_ray(module: Path) -> bool:
+    """Whether a module of tests starts a Ray cluster."""
+    return "pytest.mark.ray" in module.read_text(encoding="utf-8")
+
+
 class ModulesWhole(LoadScopeScheduling):
     """Deals modules out whole, and all that start a Ray cluster to one process.
 
@@ -23,7 +30,7 @@ class ModulesWhole(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         module = nodeid.partition("::")[0]
-        return "ray" if "pytest.mark.ray" in (self.config.rootpath / module).read_text(encoding="utf-8") else module
+        return "ray" if starts_ray(self.config.rootpath / module) else module
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ModulesWhole:

@@ -37,24 +37,29 @@ WATCH_S: Final = 0.02
 READY_S: Final = 0.2
 """Between two looks whether all actors have started."""
 
-RUN: Final = """
-name: control
+RUN_OF_VIDEOS: Final = """
 output_uri: "{folder}/out"
 videos: {{uri: "{folder}/videos", boxes_uri: "{folder}/boxes.parquet", box_format: parquet, hand_side: boxes}}
 sharding: {{target_frames: {target_frames}, max_video_frames: 100000}}
 hand: {{flat_hand_mean: true}}
+"""
+"""What every run over :func:`write_videos` begins with."""
+
+_FREE: Final = """
+name: control
 teacher: {{predictor: hoiray.benchmarks.free_predictor.make}}
 ensemble: {{num_views: 1}}
 limits: {{min_box_iou: null, max_shape_deviation_sigma: null, max_motion_pose: null}}
 """
+RUN: Final = RUN_OF_VIDEOS + _FREE
 
 CLUSTER: Final = """
-head: {num_cpus: 4, memory_gib: 8, object_store_gib: 0.3}
+head: {{num_cpus: 4, memory_gib: 8, object_store_gib: 0.3}}
 pools:
-  decode: {where: predictor, num_cpus: 0.25}
-  predict: {min: 2, max: 2, num_cpus: 0.5, batch_size: 16}
-  measure: {min: 1, max: 2, num_cpus: 0.1}
-  judge: {min: 1, max: 2, num_cpus: 0.1}
+  decode: {{where: predictor, num_cpus: 0.25}}
+  predict: {{min: {count}, max: {count}, num_cpus: 0.5, batch_size: {batch_size}}}
+  measure: {{min: 1, max: 2, num_cpus: 0.1}}
+  judge: {{min: 1, max: 2, num_cpus: 0.1}}
 """
 
 ROLES: Final = {"Predict": "predict", "Measure": "measure", "Judge": "judge"}
@@ -126,7 +131,7 @@ def make_videos(folder: Path, num_shards: int, videos_a_shard: int, num_frames: 
     """Write tiny videos with their boxes, and the files of a run with a free predictor."""
     write_videos(folder, num_shards * videos_a_shard, num_frames, TINY)
     (folder / "run.yaml").write_text(RUN.format(folder=folder, target_frames=num_frames * videos_a_shard))
-    (folder / "cluster.yaml").write_text(CLUSTER)
+    (folder / "cluster.yaml").write_text(CLUSTER.format(count=2, batch_size=16))
 
 
 def write_videos(folder: Path, num_videos: int, num_frames: int, look: Look) -> None:

@@ -17,7 +17,7 @@ from hoiray.config.what import PaperLimits
 from hoiray.evaluation.bootstrap import GroupBootstrap
 from hoiray.evaluation.ranking import concordance, rank_correlation
 from hoiray.evaluation.tables import Cell, Column, Table, make_bootstrap
-from hoiray.filters.rules import FILTERS, Bound, Limit, paper_rules
+from hoiray.filters.rules import BOUND_WORDS, FILTERS, Limit, paper_rules
 from hoiray.filters.verdict import fails
 from hoiray.schema.columns import unpack_column
 from hoiray.schema.tables import LABELS
@@ -44,8 +44,6 @@ READINGS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
     }
 )
 """Changes of the limits: the other readings of method and paper at the paper's numbers, then one limit less."""
-
-_SIDES: Final[Mapping[Bound, str]] = {"min": "at least", "max": "at most", "below": "below"}
 
 
 def filter_tables(judged: Judged, limits: PaperLimits | None, right_mm: float) -> list[Table]:
@@ -98,7 +96,7 @@ def _limit_text(set_limits: Mapping[str, Limit], limits: PaperLimits | None, nam
         return "not known"
     if name in set_limits:
         limit = set_limits[name]
-        return f"{_SIDES[limit.bound]} {limit.value:.3g}"
+        return f"{BOUND_WORDS[limit.bound]} {limit.value:.3g}"
     reason = FILTERS[name].reason
     is_read_otherwise = any(limit.filter.reason == reason for limit in set_limits.values())
     return "another reading is judged" if is_read_otherwise else "no limit"

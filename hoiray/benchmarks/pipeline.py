@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from hoiray.benchmarks.control_run import Look, write_videos
+from hoiray.benchmarks.control_run import CLUSTER, RUN_OF_VIDEOS, Look, write_videos
 from hoiray.benchmarks.goals import Row
 from hoiray.benchmarks.timing import Spread
 from hoiray.config.load import load_cluster, load_run
@@ -34,24 +34,12 @@ ROUNDS: Final = 3
 JOB_S: Final = 600.0
 WEBM: Final = Look((427, 240), (150.0, 70.0, 260.0, 190.0), VP9_WEBM, ".webm")
 
-RUN: Final = """
+_NETWORK: Final = """
 name: pipeline
-output_uri: "{folder}/out"
-videos: {{uri: "{folder}/videos", boxes_uri: "{folder}/boxes.parquet", box_format: parquet, hand_side: boxes}}
-sharding: {{target_frames: {target_frames}, max_video_frames: 100000}}
-hand: {{flat_hand_mean: true}}
 teacher: {{predictor: network, checkpoint_uri: "{checkpoint}"}}
 ensemble: {{num_views: {views}}}
 """
-
-CLUSTER: Final = """
-head: {{num_cpus: 4, memory_gib: 8, object_store_gib: 0.3}}
-pools:
-  decode: {{where: predictor, num_cpus: 0.25}}
-  predict: {{min: {count}, max: {count}, num_cpus: 0.5, batch_size: {batch_size}}}
-  measure: {{min: 1, max: 2, num_cpus: 0.1}}
-  judge: {{min: 1, max: 2, num_cpus: 0.1}}
-"""
+RUN: Final = RUN_OF_VIDEOS + _NETWORK
 
 
 @dataclass(frozen=True)

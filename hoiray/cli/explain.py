@@ -20,7 +20,7 @@ from hoiray.cli.statistics import own_limits
 from hoiray.config.what import CalibratedLimits, PaperLimits
 from hoiray.errors import ConfigError, InputError, describe
 from hoiray.filters.derived import DERIVED, unit_of
-from hoiray.filters.rules import Rules
+from hoiray.filters.rules import BOUND_WORDS, Rules
 from hoiray.hand.joints import SIMPLE_NAMES
 from hoiray.schema.label_columns import MEASUREMENT_NAMES
 from hoiray.schema.tables import LABELS
@@ -37,8 +37,6 @@ PICTURE_SUFFIXES: Final = (".png", ".jpg")
 EXIT_SAME: Final = 0
 EXIT_DIFFERENT: Final = 1
 """Exit status where a replay gives other numbers than the stored ones."""
-
-_SIGNS: Final = {"min": "at least", "max": "at most", "below": "below"}
 
 
 @dataclass(frozen=True)
@@ -218,7 +216,7 @@ def measurement_rows(row: Mapping[str, Any], rules: Rules) -> list[tuple[str, st
         elif limit is not None:
             words = "fails" if limit.filter.reason in row["reasons"] else "passes"
         shown = "-" if math.isnan(value) else f"{value:.4g} {unit}".removesuffix(" 1")
-        bound = "" if limit is None else f"{_SIGNS[limit.bound]} {limit.value:.4g}"
+        bound = "" if limit is None else f"{BOUND_WORDS[limit.bound]} {limit.value:.4g}"
         found.append((name, shown, bound, words))
     return found
 

@@ -22,6 +22,9 @@ from hoiray.schema.vocabularies import REJECT_REASONS
 Bound: TypeAlias = Literal["min", "max", "below"]
 """min: passes at the limit or above; max: at the limit or below; below: below it only."""
 
+BOUND_WORDS: Final[Mapping[Bound, str]] = MappingProxyType({"min": "at least", "max": "at most", "below": "below"})
+"""As said before a limit."""
+
 Family: TypeAlias = Literal["spatial", "pair", "shape"]
 """spatial: of one frame; pair: of a frame and its neighbour in the track; shape: of a frame and its whole track."""
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from hoiray.errors import ContractError, describe
 from hoiray.io.tflite import Graph
+from hoiray.models.trunks import ShortcutBlock
 
 NETWORK: Final = "hand_landmark_full"
 """Of the fetched files, the one whose trunk this is."""
@@ -45,7 +46,7 @@ MAPS: Final = (2, 4, 10)
 """Blocks whose output is the last at stride 4, 8 and 16; at stride 32 it is the last map."""
 
 
-class FoldedBlock(nn.Module):
+class FoldedBlock(ShortcutBlock):
     """Widen, look at each channel by itself, narrow; beside a shortcut where sizes allow. No norms."""
 
     def __init__(self, inputs: int, outputs: int, *, inner: int, size: int, stride: int) -> None:
@@ -63,11 +64,6 @@ class FoldedBlock(nn.Module):
         narrow = nn.Conv2d(inner, outputs, 1)
         self.layers = nn.Sequential(widen, _conv(inner, inner, size, stride=stride, groups=inner), narrow)
         self.has_shortcut = stride == 1 and inputs == outputs
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Return (B, outputs, H / stride, W / stride)."""
-        out: Tensor = self.layers(features)
-        return out + features if self.has_shortcut else out
 
 
 class LandmarkTrunk(nn.Module):

@@ -57,7 +57,24 @@ class ResNetTrunk(nn.Module):
         return maps
 
 
-class MobileBlock(nn.Module):
+class ShortcutBlock(nn.Module):
+    """Layers beside a shortcut where sizes allow.
+
+    Attributes:
+        layers: of the block.
+        has_shortcut: whether what goes in is added to what comes out.
+    """
+
+    layers: nn.Sequential
+    has_shortcut: bool
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Return (B, outputs, H / stride, W / stride)."""
+        out: Tensor = self.layers(features)
+        return out + features if self.has_shortcut else out
+
+
+class MobileBlock(ShortcutBlock):
     """Widen, look at each channel by itself, narrow; beside a shortcut where sizes allow (MBConv without squeeze)."""
 
     def __init__(self, inputs: int, outputs: int, *, size: int, stride: int, expansion: int) -> None:
@@ -76,11 +93,6 @@ class MobileBlock(nn.Module):
         look = [*conv_norm(inner, inner, size, stride=stride, groups=inner), nn.ReLU6(inplace=True)]
         self.layers = nn.Sequential(*widen, *look, *conv_norm(inner, outputs, 1))
         self.has_shortcut = stride == 1 and inputs == outputs
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Return (B, outputs, H / stride, W / stride)."""
-        out: Tensor = self.layers(features)
-        return out + features if self.has_shortcut else out
 
 
 class EfficientNetLite0Trunk(nn.Module):

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from hoiray.filters.rules import Bound, Limit, Rules
+from hoiray.filters.rules import BOUND_WORDS, Bound, Limit, Rules
 from hoiray.schema.label_columns import MEASUREMENT_NAMES
 from hoiray.schema.tables import LABELS
 
@@ -53,7 +53,6 @@ _SHOWN_UNITS: Final[Mapping[str, tuple[str, float, int]]] = MappingProxyType(
 )
 """Unit of a column to the unit shown, the factor, and decimals."""
 
-BOUND_WORDS: Final[Mapping[Bound, str]] = MappingProxyType({"min": "at least", "max": "at most", "below": "below"})
 
 _UNIT_OF: Final[Mapping[str, str]] = MappingProxyType({"shape_deviation_sigma": "\u03c3"})
 

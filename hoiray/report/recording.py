@@ -18,14 +18,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from hoiray.filters.rules import Rules
+from hoiray.filters.rules import BOUND_WORDS, Rules
 from hoiray.hand.joints import BONES
 from hoiray.hand.model import HandModel
 from hoiray.io.encode import encode_jpeg
 from hoiray.render.overlay import FINGER_COLOURS, Colour, Image, joint_colours
+from hoiray.render.shade import vertex_normals
 from hoiray.report.label_frame import caption_of_label
 from hoiray.report.label_picture import BAD, FAR_M, GOOD, WORDS, label_mesh
-from hoiray.report.measures import BOUND_WORDS, TITLES
+from hoiray.report.measures import TITLES
 from hoiray.schema.label_columns import MEASUREMENT_NAMES
 
 if TYPE_CHECKING:
@@ -211,21 +212,10 @@ def _in_metres(row: Mapping[str, Any], model: HandModel | None, path: str) -> "I
             rr.Mesh3D(
                 vertex_positions=vertices,
                 triangle_indices=mesh.faces.astype(np.uint32),
-                vertex_normals=_normals(vertices, mesh.faces),
+                vertex_normals=np.asarray(vertex_normals(vertices, mesh.faces), np.float32),
                 albedo_factor=(*mesh.colour, 255),
             ),
         )
-
-
-def _normals(vertices: npt.NDArray[np.float32], faces: npt.NDArray[np.integer]) -> npt.NDArray[np.float32]:
-    """Return (V, 3) unit normals, of the faces around each vertex by their areas."""
-    a, b, c = (vertices[faces[:, corner]] for corner in range(3))
-    of_face = np.cross(b - a, c - a)
-    summed = np.zeros_like(vertices)
-    for corner in range(3):
-        np.add.at(summed, faces[:, corner], of_face)
-    lengths = np.linalg.norm(summed, axis=1, keepdims=True)
-    return np.asarray(summed / np.maximum(lengths, 1e-12), np.float32)
 
 
 def _bones(joints: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

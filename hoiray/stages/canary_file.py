@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 from hoiray.errors import ContractError, describe
+from hoiray.io.json_values import nan_to_none
 from hoiray.io.store import Store
 from hoiray.trust.canaries import MissRate
 
@@ -62,10 +63,7 @@ def write_canaries(store: Store, canaries: Canaries) -> str:
 
 def plain_canaries(canaries: Canaries) -> dict[str, Any]:
     """Return the counts as JSON has them: a rate of nothing is null."""
-    content = {"canary_version": CANARY_VERSION, **asdict(canaries)}
-    for kind in content["kinds"]:
-        kind["miss"]["rate"] = None if math.isnan(kind["miss"]["rate"]) else kind["miss"]["rate"]
-    return content
+    return {"canary_version": CANARY_VERSION, **nan_to_none(asdict(canaries))}
 
 
 def read_canaries(store: Store, judge_id: str) -> Canaries | None:

@@ -44,7 +44,7 @@ def origins_of(plan: Plan, counted: Counted, run: RunConfig | None) -> tuple[Rul
     ]
     if run is None:
         return None, [*lines, Origin("run.yaml", "not there", "teacher and limits are known by their ids only")]
-    rules, limits_line = _limits(run, summary)
+    rules, limits_line = limits_of_labels(run, summary.predict_id, summary.judge_id)
     return rules, [*lines, *_teacher_lines(run, summary), limits_line]
 
 
@@ -73,12 +73,18 @@ def _teacher_lines(run: RunConfig, summary: Summary) -> list[Origin]:
     ]
 
 
-def _limits(run: RunConfig, summary: Summary) -> tuple[Rules | None, Origin]:
-    """Return the limits in the run's configuration where they are those of these labels."""
+def limits_of_labels(run: RunConfig, predict_id: str, judge_id: str) -> tuple[Rules | None, Origin]:
+    """Return the limits in the run's configuration where they are those that labels were judged by, and what they are.
+
+    Args:
+        run: the configuration as it is now.
+        predict_id: of the labels.
+        judge_id: of the labels.
+    """
     try:
         rules, sha256 = rules_of(run.limits)
     except HoirayError as error:
         return None, Origin("limits", run.limits.preset, f"not readable from here: {error}")
-    if make_judge_id(summary.predict_id, run.limits, limits_sha256=sha256) != summary.judge_id:
+    if make_judge_id(predict_id, run.limits, limits_sha256=sha256) != judge_id:
         return None, Origin("limits", "not known", "run.yaml holds other limits than those of these labels")
     return rules, Origin("limits", run.limits.preset, f"SHA-256 {sha256}" if sha256 else "in run.yaml")

@@ -20,12 +20,10 @@ from hoiray.render.overlay import Image
 from hoiray.report.label_frame import draw_label_frame
 from hoiray.stages.decode import VideoDecoder
 from hoiray.stages.frame_selection import FrameSelection
-from hoiray.stages.ids import make_judge_id
 from hoiray.stages.label_report import video_uris
-from hoiray.stages.limits import rules_of
 from hoiray.stages.markers import committed_units, read_markers
 from hoiray.stages.plan import Plan
-from hoiray.stages.report_origins import read_run
+from hoiray.stages.report_origins import limits_of_labels, read_run
 from hoiray.stages.report_rows import find_judge_id, read_tables
 from hoiray.stages.run_layout import labels_area
 from hoiray.stages.teacher import hand_file
@@ -151,14 +149,7 @@ def _about(store: Store, rows: list[dict[str, Any]]) -> str:
 def rules_of_labels(store: Store, predict_id: str, judge_id: str) -> Rules | None:
     """Return the limits that labels were judged by; None where the run's configuration does not hold them any more."""
     run = read_run(store)
-    if run is None:
-        return None
-    try:
-        rules, sha256 = rules_of(run.limits)
-        is_same = make_judge_id(predict_id, run.limits, limits_sha256=sha256) == judge_id
-    except HoirayError:
-        return None
-    return rules if is_same else None
+    return None if run is None else limits_of_labels(run, predict_id, judge_id)[0]
 
 
 def _rows_of(store: Store, plan: Plan, video: str, judge_id: str) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from hoiray.evaluation.bootstrap import GroupBootstrap, Interval
 from hoiray.evaluation.label_truth import limit_in_words
 from hoiray.evaluation.tables import Cell, Column, Table
 from hoiray.filters.derived import unit_of
-from hoiray.filters.rules import Limit
+from hoiray.filters.rules import BOUND_WORDS, Limit
 from hoiray.metrics.selection import Ranking, oracle_score, random_score
 from hoiray.schema.calibration import Calibration, GuardLimit
 from hoiray.trust.calibrate import Attempt, Wish
@@ -30,8 +30,6 @@ NUM_RESAMPLED_RANKINGS: Final = 300
 """Resamples of a ranking, each a pass over all rows; its interval's ends move by a few per cent of its width."""
 
 SEED: Final = 0
-
-_BOUND_WORDS: Final = {"min": "at least", "max": "at most", "below": "below"}
 
 
 LABELS_WORD: Final = "labels"
@@ -197,7 +195,7 @@ def guard_in_words(limit: Limit | GuardLimit) -> str:
     """Say a guard: `box_iou at least 0.41`."""
     value = limit.value if isinstance(limit, Limit) else limit.limit
     unit = unit_of(limit.measurement)
-    return f"{limit.measurement} {_BOUND_WORDS[limit.bound]} {value:.3g}{'' if unit == '1' else f' {unit}'}"
+    return f"{limit.measurement} {BOUND_WORDS[limit.bound]} {value:.3g}{'' if unit == '1' else f' {unit}'}"
 
 
 def promise_in_words(calibration: Calibration) -> str:

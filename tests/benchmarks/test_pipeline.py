@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from hoiray.benchmarks.control_run import TINY, write_videos
-from hoiray.benchmarks.pipeline import CLUSTER, RUN, Labelled, Pair, count_bytes, rows_of, steady_rate
+from hoiray.benchmarks.control_run import CLUSTER, TINY, write_videos
+from hoiray.benchmarks.pipeline import RUN, Labelled, Pair, count_bytes, rows_of, steady_rate
 from hoiray.config.load import parse_cluster, parse_run
 
 
