@@ -1,8 +1,9 @@
+import itertools
 import json
 import os
 import subprocess
 import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,13 +14,43 @@ from hoiray.errors import ConfigError
 ROOT = Path(__file__).parents[2]
 
 
-def test_the_ratio_is_subject_over_baseline() -> None:
-    result = timing.compare(
-        ("slow", lambda: time.sleep(0.004)), ("fast", lambda: time.sleep(0.001)), pairs=5, min_time_s=0.004
-    )
-    assert result.ratio.minimum > 1.0
-    assert result.ratio.minimum <= result.ratio.median <= result.ratio.maximum
-    assert result.subject_s.median >= 0.004
+class _Clock:
+    """Stands still but for what the timed calls say they took."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now_s
+
+    def takes(self, *seconds: float) -> Callable[[], None]:
+        """A call that takes so long, the next time the next of them, then from the first again."""
+        turns = itertools.cycle(seconds)
+
+        def call() -> None:
+            self.now_s += next(turns)
+
+        return call
+
+
+def test_the_ratio_is_subject_over_baseline(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = _Clock()
+    monkeypatch.setattr(timing, "time", clock)
+    result = timing.compare(("slow", clock.takes(4.0)), ("fast", clock.takes(1.0)), pairs=5, min_time_s=8.0)
+    assert result.subject_s == timing.Spread(4.0, 4.0, 4.0)
+    assert result.baseline_s == timing.Spread(1.0, 1.0, 1.0)
+    assert result.ratio == timing.Spread(4.0, 4.0, 4.0)
+    # 1 call to warm up, 1 to see how often it fits into 8 s, 5 measurements of 2 calls of 4 s and of 8 calls of 1 s
+    assert clock.now_s == (2 + 5 * 2) * 4.0 + (2 + 5 * 8) * 1.0
+
+
+def test_a_measurement_is_the_mean_of_its_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = _Clock()
+    monkeypatch.setattr(timing, "time", clock)
+    uneven = clock.takes(2.0, 2.0, 1.0, 3.0)
+    result = timing.compare(("uneven", uneven), ("even", clock.takes(2.0)), pairs=6, min_time_s=8.0)
+    assert result.subject_s == timing.Spread(2.0, 2.0, 2.0)
+    assert result.ratio == timing.Spread(1.0, 1.0, 1.0)
 
 
 def test_fewer_than_five_pairs_are_refused() -> None:

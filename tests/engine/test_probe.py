@@ -1,6 +1,6 @@
 import os
+import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -55,12 +55,11 @@ def test_an_address_is_host_and_port(address: str, is_one: bool) -> None:
     assert _is_address(address) is is_one
 
 
-def test_an_address_of_another_form_is_answered_without_starting_anything() -> None:
-    start = time.perf_counter()
+def test_an_address_of_another_form_is_answered_without_starting_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subprocess, "Popen", None)
     probe = probe_ray("bogus://x", timeout_s=60)
     assert (probe.ok, probe.num_nodes) == (False, 0)
     assert probe.detail == "expected HOST:PORT, ray://HOST:PORT, auto or local, found 'bogus://x'"
-    assert time.perf_counter() - start < 0.5
 
 
 @pytest.mark.parametrize(

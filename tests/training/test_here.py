@@ -48,7 +48,7 @@ def test_a_training_leaves_a_model_its_history_events_and_its_last_states(tmp_pa
 
 
 def wait_for(path: Path, process: subprocess.Popen[bytes]) -> None:
-    for _ in range(600):
+    for _ in range(2400):
         if path.exists():
             return
         assert process.poll() is None, "the training ended before it could be killed"
