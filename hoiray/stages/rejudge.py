@@ -17,7 +17,10 @@ from hoiray.errors import ConfigError, InputError, describe
 from hoiray.filters.rules import Rules
 from hoiray.io.parquet import open_parquet, parquet_bytes
 from hoiray.io.store import Store
+from hoiray.schema.columns import schema_of
+from hoiray.schema.conform import completed
 from hoiray.schema.label_columns import PREDICTION_COLUMNS
+from hoiray.schema.tables import LABELS, PREDICTIONS
 from hoiray.stages.commit import read_marker
 from hoiray.stages.ids import make_judge_id
 from hoiray.stages.judge import judge
@@ -31,7 +34,7 @@ OUTPUT_NAME: Final = "labels-{:06d}.parquet"
 
 @dataclass(frozen=True)
 class Part:
-    """A row group of a Parquet file, and the columns it has."""
+    """A row group of a Parquet file, and the columns it has, or reads as null where an older version wrote it."""
 
     store: Store
     key: str
@@ -46,12 +49,18 @@ class Part:
     def read(self, columns: list[str] | None = None) -> pa.Table:
         """Read its rows.
 
+        Args:
+            columns: of :attr:`columns`; None for all that are stored.
+
         Raises:
             InputError: the file is missing.
-            ContractError: it is no Parquet, or has no such column.
+            ContractError: it is no Parquet.
         """
         file = open_parquet(self.store.open_input(self.key), name=self.store.url(self.key))
-        return file.read_row_group(self.row_group, columns=columns, use_threads=False)
+        if columns is None:
+            return file.read_row_group(self.row_group, use_threads=False)
+        stored = [name for name in columns if name in file.schema_arrow.names]
+        return _completed(file.read_row_group(self.row_group, columns=stored, use_threads=False)).select(columns)
 
 
 @dataclass(frozen=True)
@@ -166,9 +175,15 @@ def parts_of(store: Store, keys: Iterable[str]) -> list[Part]:
     parts = []
     for key in keys:
         file = open_parquet(store.open_input(key), name=store.url(key))
-        columns = frozenset(file.schema_arrow.names)
+        columns = frozenset(_completed(file.schema_arrow.empty_table()).column_names)
         parts += [Part(store, key, row_group, columns) for row_group in range(file.num_row_groups)]
     return parts
+
+
+def _completed(table: pa.Table) -> pa.Table:
+    """Give rows that an older version wrote the columns they lack."""
+    schema = {PREDICTIONS.name: PREDICTIONS, LABELS.name: LABELS}.get(schema_of(table)[0])
+    return table if schema is None else completed(table, schema)
 
 
 def _videos_of(part: Part) -> list[str]:

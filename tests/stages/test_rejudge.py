@@ -9,7 +9,7 @@ from hoiray.config.what import PaperLimits
 from hoiray.errors import ConfigError, InputError
 from hoiray.io.parquet import parquet_bytes, read_parquet
 from hoiray.io.store import Store
-from hoiray.schema.tables import LABELS
+from hoiray.schema.tables import LABELS, PREDICTIONS
 from hoiray.stages.commit import CommitFields, commit_shard
 from hoiray.stages.ids import make_judge_id
 from hoiray.stages.judge import judge
@@ -115,3 +115,18 @@ def test_labels_are_written_under_the_number_of_their_part(tmp_path: Path) -> No
     data = (tmp_path / "labels-000012.parquet").read_bytes()
     assert data == parquet_bytes(labels)
     assert read_parquet(data, name="it")["accepted"].equals(labels["accepted"])
+
+
+def test_predictions_and_labels_of_an_older_version_are_judged_with_what_they_lack_as_null(tmp_path: Path) -> None:
+    table = predictions(seed=5, num_videos=2)
+    for schema, lacking in ((PREDICTIONS, {"side_lead"}), (LABELS, {"side_lead", "confidence_by_joint"})):
+        whole = table if schema is PREDICTIONS else judge(table, Judgement.by(LIMITS).rules, "x")
+        old = whole.drop_columns(list(lacking)).replace_schema_metadata(
+            {"hoiray.schema": schema.name, "hoiray.schema_version": str(min(schema.reads))}
+        )
+        write(tmp_path / schema.name / "old.parquet", old)
+        assert labels_of(str(tmp_path / schema.name))["side_lead"].null_count == table.num_rows
+        too_old = old.replace_schema_metadata({"hoiray.schema": schema.name, "hoiray.schema_version": "1"})
+        write(tmp_path / f"{schema.name} 1" / "old.parquet", too_old)
+        with pytest.raises(InputError, match="found other columns"):
+            labels_of(str(tmp_path / f"{schema.name} 1"))
