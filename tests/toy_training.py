@@ -21,11 +21,11 @@ from hoiray.config.where import TrainWorkers
 from hoiray.errors import ContractError
 from hoiray.io.store import Store
 from hoiray.models.batch import Batch, HandTargets, NetworkInput, ObjectTargets
+from hoiray.models.precision import Precision
 from hoiray.training.checkpoints import CHECKPOINTS, StateFiles, newest_state
 from hoiray.training.history import HISTORY_FILE, TIMING_COLUMNS
 from hoiray.training.job import Prepared, TrainJob
 from hoiray.training.loop import LoopSettings
-from hoiray.training.precision import Precision
 from hoiray.training.reports import EpochReport, StepReport, Timing
 from hoiray.training.schedule import Schedule
 from hoiray.training.state import TrainState

@@ -195,6 +195,14 @@ class AnnotatedSource:
             for number, hand in enumerate(sample.hands)
         )
 
+    def annotation(self, entry: int) -> Sample:
+        """Read an entry's annotation unless it was read just now, for its labels or its image."""
+        sample = self._recent.get(entry)
+        if sample is None:
+            sample = self.dataset.sample(self.index_of(entry))
+            self._remember(entry, sample)
+        return sample
+
     def image_size_wh(self, entry: int) -> tuple[int, int]:  # noqa: ARG002 - the protocol's signature
         """The size every image of this data set has: that of the first one that can be read."""
         return self._image_size_wh
@@ -205,7 +213,7 @@ class AnnotatedSource:
         Raises:
             InputError: it is missing or damaged.
         """
-        return self.dataset.image(self._annotation(entry))
+        return self.dataset.image(self.annotation(entry))
 
     def images(self, entries: Sequence[int]) -> Iterator[tuple[int, NDArray[np.uint8] | InputError]]:
         """Read images one by one."""
@@ -221,7 +229,7 @@ class AnnotatedSource:
         Raises:
             InputError: it is damaged.
         """
-        masks = self.dataset.masks(self._annotation(entry))
+        masks = self.dataset.masks(self.annotation(entry))
         return None if masks is None else masks.objects.get(object_name)
 
     @cached_property
@@ -244,14 +252,6 @@ class AnnotatedSource:
         if isinstance(found, Sample):
             self._remember(entry, found)
         return found
-
-    def _annotation(self, entry: int) -> Sample:
-        """Read an entry's annotation unless it was read just now, for its labels or its image."""
-        sample = self._recent.get(entry)
-        if sample is None:
-            sample = self.dataset.sample(self.index_of(entry))
-            self._remember(entry, sample)
-        return sample
 
     def _remember(self, entry: int, sample: Sample) -> None:
         self._recent[entry] = sample

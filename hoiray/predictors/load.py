@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, get_args
 
+from hoiray.config.what import PrecisionName
 from hoiray.datasets.crop_pixels import Interpolation
 from hoiray.datasets.crop_plan import CropSpec
 from hoiray.errors import ConfigError, ContractError, describe
@@ -74,7 +75,9 @@ def crop_spec_of(config: "NetworkConfig", notes: Mapping[str, Any], *, source: s
     return spec, interpolation
 
 
-def load_network(uri: str, *, hand_path: Path | None, device: str, name: str | None = None) -> LoadedNetwork:
+def load_network(
+    uri: str, *, hand_path: Path | None, device: str, name: str | None = None, precision: PrecisionName = "auto"
+) -> LoadedNetwork:
     """Load a checkpoint.
 
     Args:
@@ -82,15 +85,19 @@ def load_network(uri: str, *, hand_path: Path | None, device: str, name: str | N
         hand_path: the user's hand model; None for the open hand. It must be the one of the training.
         device: `cpu`, `cuda`, ...; `auto` takes an accelerator where there is one.
         name: for tables; None for the file's name.
+        precision: of the forward pass; `auto`: half of float32 where the device computes in it.
 
     Raises:
         InputError: the file is not there.
         ContractError: it is no whole, unchanged checkpoint, or of another hand model.
-        ConfigError: there is no such device.
+        ConfigError: there is no such device, or it does not compute in that precision.
     """
+    import torch
+
     from hoiray.hand.model import HandModel
     from hoiray.io.store import Store
     from hoiray.models.checkpoint import inspect_checkpoint, unpack_checkpoint
+    from hoiray.models.precision import Precision
 
     folder, _, key = uri.rpartition("/")
     data = Store.open(folder or ("/" if uri.startswith("/") else ".")).read(key)
@@ -100,9 +107,8 @@ def load_network(uri: str, *, hand_path: Path | None, device: str, name: str | N
     spec, interpolation = crop_spec_of(info.config, info.notes, source=uri)
     chosen = choose_device(device)
     shown = name or Path(key).stem
-    predictor = NetworkPredictor(
-        network.to(chosen), spec, info.digest, shown, interpolation, autocasts=chosen.startswith("cuda")
-    )
+    computes = Precision.choose(precision, torch.device(chosen), what="teacher.options.precision")
+    predictor = NetworkPredictor(network.to(chosen), spec, info.digest, shown, interpolation, computes)
     return LoadedNetwork(predictor, info)
 
 

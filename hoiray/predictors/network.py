@@ -5,6 +5,7 @@ picture is undone in the answer. The object's pose comes from its control points
 camera and the object's model are given.
 """
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from hoiray.hand.model import HandModel
     from hoiray.models.network import HandObjectNetwork, NetworkOutput
+    from hoiray.models.precision import Precision
 
 OUTSIDE: Final = "hand_outside_image"
 NOT_FINITE: Final = "not_finite"
@@ -66,7 +68,7 @@ class NetworkPredictor:
         digest: of weights and configuration.
         name: for tables.
         interpolation: of its crops.
-        autocasts: compute in half precision where the device has it.
+        precision: of its forward pass; None: float32.
         max_crops: that go through at once.
     """
 
@@ -75,7 +77,7 @@ class NetworkPredictor:
     digest: str
     name: str
     interpolation: Interpolation = "linear"
-    autocasts: bool = False
+    precision: "Precision | None" = None
     max_crops: int = MAX_CROPS
 
     @property
@@ -154,8 +156,8 @@ class NetworkPredictor:
             pixels.to(self.device), boxes_of(crops.hand_boxes_xyxy[rows]), boxes_of(crops.object_boxes_xyxy[rows])
         )
         looks_at = torch.as_tensor(crops.has_object[rows] & crops.is_inside[rows], device=self.device)
-        kind = torch.device(self.device).type
-        with torch.inference_mode(), torch.autocast(kind, enabled=self.autocasts and kind != "cpu"):
+        precision = nullcontext() if self.precision is None else self.precision.autocast()
+        with torch.inference_mode(), precision:
             output: NetworkOutput = self.network(inputs, object_rows=looks_at, wants_attention=wants_attention)
         return output
 

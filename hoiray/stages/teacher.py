@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
-from hoiray.config.what import RunConfig
+from hoiray.config.what import PrecisionName, RunConfig
 from hoiray.errors import ConfigError, describe
 from hoiray.io.store import open_uri
 from hoiray.predictors.detector import FindsHands
@@ -27,6 +27,9 @@ PACKAGED: Final = {LANDMARKS: "hoiray.predictors.landmarks.predictor.make_landma
 """Plug-ins that come with hoiray."""
 
 GROUP: Final = "hoiray.predictors"
+
+_PRECISION: Final = "precision"
+"""The one option of hoiray's network: the number format it computes in (:mod:`hoiray.models.precision`)."""
 
 
 def open_teacher(run: RunConfig, *, device: str, batch_size: int) -> Predictor:
@@ -137,13 +140,21 @@ def _network(run: RunConfig, hand_path: Path | None, device: str, batch_size: in
     if teacher.checkpoint_uri is None:
         fix = "Name the file that a training wrote."
         raise ConfigError(describe(what="teacher.checkpoint_uri", expected="a checkpoint", found="null", fix=fix))
-    if teacher.options:
-        found, fix = ", ".join(teacher.options), "Leave them out."
-        raise ConfigError(describe(what="teacher.options of network", expected="none", found=found, fix=fix))
+    options = dict(teacher.options)
+    precision: Any = options.pop(_PRECISION, "auto")
+    if options:
+        found, fix = ", ".join(options), "Leave them out."
+        raise ConfigError(describe(what="teacher.options of network", expected=_PRECISION, found=found, fix=fix))
+    if precision not in get_args(PrecisionName):
+        expected, fix = ", ".join(get_args(PrecisionName)), "Leave it out for auto."
+        raise ConfigError(
+            describe(what=f"teacher.options.{_PRECISION}", expected=expected, found=repr(precision), fix=fix)
+        )
     if not run.hand.flat_hand_mean:
         fix = "Set it to true: hoiray's network predicts absolute poses."
         raise ConfigError(describe(what="hand.flat_hand_mean", expected="true", found="false", fix=fix))
-    predictor = load_network(teacher.checkpoint_uri, hand_path=hand_path, device=device).predictor
+    uri = teacher.checkpoint_uri
+    predictor = load_network(uri, hand_path=hand_path, device=device, precision=precision).predictor
     return replace(predictor, max_crops=batch_size * run.ensemble.num_views)
 
 

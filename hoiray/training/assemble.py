@@ -30,6 +30,7 @@ from hoiray.models.batch import Batch
 from hoiray.models.checkpoint import hand_digest, inspect_checkpoint, read_checkpoint, write_checkpoint
 from hoiray.models.losses import TrainedNetwork
 from hoiray.models.network import HandObjectNetwork
+from hoiray.models.precision import Precision
 from hoiray.models.pretrained import local_path
 from hoiray.predictors.load import CROP_NOTE, crop_note, network_crops
 from hoiray.training.average import WeightAverage
@@ -38,7 +39,6 @@ from hoiray.training.history import last_scores
 from hoiray.training.job import Prepared
 from hoiray.training.label_plan import LabelPlan, open_labels
 from hoiray.training.loop import LoopSettings
-from hoiray.training.precision import Precision
 from hoiray.training.schedule import Schedule
 from hoiray.training.scoring import Scorer
 from hoiray.training.state import TrainState

@@ -8,8 +8,8 @@ from typing import Protocol
 from torch import nn
 
 from hoiray.models.batch import Batch
+from hoiray.models.precision import Precision
 from hoiray.training.offending import batch_bytes
-from hoiray.training.precision import Precision
 from hoiray.training.reports import EpochReport, StepReport, Stopwatch
 from hoiray.training.schedule import Schedule
 from hoiray.training.state import TrainState

@@ -18,7 +18,7 @@ from hoiray.hand.joints import WRIST
 from hoiray.metrics.pose import pa_mpjpe_m, root_aligned_mpjpe_m
 from hoiray.metrics.summary import MM_PER_M
 from hoiray.models.losses import TrainedNetwork
-from hoiray.training.precision import Precision
+from hoiray.models.precision import Precision
 from hoiray.training.world import World
 
 

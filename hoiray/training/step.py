@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from hoiray.errors import ContractError
 from hoiray.models.batch import Batch
 from hoiray.models.losses import HAND_ANNOTATED, HAND_PSEUDO, PSEUDO_SHARE
-from hoiray.training.precision import Precision
+from hoiray.models.precision import Precision
 from hoiray.training.state import TrainState
 from hoiray.training.world import World
 

@@ -11,6 +11,7 @@ from hoiray.errors import ConfigError, ContractError
 from hoiray.hand.model import HandModel
 from hoiray.models.checkpoint import write_checkpoint
 from hoiray.models.network import HandObjectNetwork
+from hoiray.models.precision import Precision
 from hoiray.predictors.network import NetworkPredictor
 from hoiray.stages.teacher import digest_of, finder_of, open_detector, open_teacher, run_digests
 
@@ -48,14 +49,21 @@ def test_a_network_takes_a_batch_with_all_its_views_at_once(tmp_path: Path) -> N
     hand = HandModel.load(flat_hand_mean=True, tip_set="ho3d")
     path = tmp_path / "nano.safetensors"
     write_checkpoint(str(path), HandObjectNetwork(network_preset("nano"), hand), storage="float32")
-    run = run_of("data", "out", "teacher.predictor=network", f"teacher.checkpoint_uri={path}")
+    network = ("teacher.predictor=network", f"teacher.checkpoint_uri={path}")
+    run = run_of("data", "out", *network)
     predictor = open_teacher(run, device="cpu", batch_size=4)
     assert isinstance(predictor, NetworkPredictor)
     assert predictor.max_crops == 8
+    exact = run_of("data", "out", *network, "teacher.options.precision=float32")
+    assert open_teacher(exact, device="cpu", batch_size=4).precision == Precision("cpu", None)
+    for wrong, message in (
+        ("precision=int8", r"teacher\.options\.precision: expected float32, auto, bfloat16, float16, found 'int8'"),
+        ("depth=3", r"teacher\.options of network: expected precision, found depth"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            open_teacher(run_of("data", "out", *network, f"teacher.options.{wrong}"), device="cpu", batch_size=4)
     assert digest_of(str(path)) == hashlib.sha256(path.read_bytes()).hexdigest()
-    relative = run_of(
-        "data", "out", "teacher.predictor=network", f"teacher.checkpoint_uri={path}", "hand.flat_hand_mean=false"
-    )
+    relative = run_of("data", "out", *network, "hand.flat_hand_mean=false")
     with pytest.raises(ConfigError, match=r"hand\.flat_hand_mean: expected true"):
         open_teacher(relative, device="cpu", batch_size=4)
 

@@ -17,6 +17,7 @@ from hoiray.hand.model import HandModel
 from hoiray.models.checkpoint import read_checkpoint, write_checkpoint
 from hoiray.models.landmark_trunk import LandmarkTrunk
 from hoiray.models.losses import TrainedNetwork
+from hoiray.models.precision import Precision
 from hoiray.predictors.load import CROP_NOTE, crop_note, crop_spec_of
 from hoiray.training.assemble import (
     crop_spec,
@@ -29,7 +30,6 @@ from hoiray.training.assemble import (
 from hoiray.training.data_plan import plan_data
 from hoiray.training.here import train_here
 from hoiray.training.job import Prepared, TrainJob
-from hoiray.training.precision import Precision
 from hoiray.training.reports import EpochReport, Event
 from hoiray.training.world import World
 

@@ -18,7 +18,7 @@ from hoiray.hand.model import HandModel
 from hoiray.models.batch import Batch, NetworkInput
 from hoiray.models.losses import TrainedNetwork
 from hoiray.models.network import HandObjectNetwork
-from hoiray.training.precision import Precision
+from hoiray.models.precision import Precision
 from hoiray.training.scoring import Scorer
 from hoiray.training.world import World
 

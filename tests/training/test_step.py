@@ -6,7 +6,7 @@ from toy_training import make_batch, spoiled, toy_state
 
 from hoiray.errors import ContractError
 from hoiray.models.losses import HAND_ANNOTATED, HAND_PSEUDO, PSEUDO_SHARE
-from hoiray.training.precision import Precision
+from hoiray.models.precision import Precision
 from hoiray.training.state import TrainState
 from hoiray.training.step import NotFiniteError, StepOutcome, take_step
 from hoiray.training.world import World

@@ -3,7 +3,7 @@ import torch
 
 from hoiray.config.what import PrecisionName
 from hoiray.errors import ConfigError
-from hoiray.training.precision import Precision
+from hoiray.models.precision import Precision
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 

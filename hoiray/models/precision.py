@@ -24,22 +24,27 @@ class Precision:
     dtype: torch.dtype | None
 
     @classmethod
-    def choose(cls, wish: PrecisionName, device: torch.device) -> "Precision":
+    def choose(cls, wish: PrecisionName, device: torch.device, *, what: str = "training.precision") -> "Precision":
         """Settle what was configured on the device that is there.
 
+        Args:
+            wish: what was configured.
+            device: that computes.
+            what: the field it was configured by, for errors.
+
         `auto` is bfloat16 where the device computes in it: GPUs since 2020, CPUs with matrix tiles (AMX), where a step
-        of `nano` takes two thirds of its time in float32. It is float16 on older GPUs, and float32 on other CPUs, where
-        bfloat16 is converted back and forth and slower.
+        of `nano` takes two thirds of its time in float32, and a prediction half of it. It is float16 on older GPUs, and
+        float32 on other CPUs, where bfloat16 is converted back and forth and slower.
 
         Raises:
             ConfigError: float16 was asked for on a CPU.
         """
         if device.type != "cuda":
             if wish == "float16":
-                fix = "Set training.precision to auto, bfloat16 or float32."
+                fix = f"Set {what} to auto, bfloat16 or float32."
                 found = f"{wish} on a CPU"
-                raise ConfigError(describe(what="training.precision", expected="a GPU", found=found, fix=fix))
-            is_half = wish == "bfloat16" or (wish == "auto" and computes_bfloat16())
+                raise ConfigError(describe(what=what, expected="a GPU", found=found, fix=fix))
+            is_half = wish == "bfloat16" or (wish == "auto" and device.type == "cpu" and computes_bfloat16())
             return cls(device.type, torch.bfloat16 if is_half else None)
         if wish == "float32":
             return cls(device.type, None)
