@@ -158,6 +158,29 @@ def trust(
 
 
 @app.command()
+def ranking(
+    *,
+    runs: Annotated[list[str], typer.Option("--run", help="Folder of a label run; several are ranked together.")],
+    truths: Annotated[list[str], typer.Option("--truth", help="Root of the set with its truth, one a run.")],
+    fit_runs: Annotated[
+        list[str] | None,
+        typer.Option("--fit-run", help="Run that confidence is fitted on; default: the ranked ones, parted by people."),
+    ] = None,
+    fit_truths: Annotated[list[str] | None, typer.Option("--fit-truth", help="Its truth, one a run.")] = None,
+    max_error_mm: Annotated[float, typer.Option(help="A label is right up to this PA-MPJPE.", min=0.0)] = 15.0,
+    unit: Annotated[Literal["subject", "video"], typer.Option(help="What is parted and resampled.")] = "subject",
+    num_parts: Annotated[int, typer.Option("--parts", help="Of the people; each is ranked by the others.", min=2)] = 2,
+    num_lots: Annotated[int, typer.Option("--lots", help="Partings, over which figures are means.", min=1)] = 5,
+    out: Out = Path("out/benchmark"),
+) -> None:
+    """Confidence against the paper's limits, the spread and the predictor's own word, on people not fitted on."""
+    from hoiray.benchmarks.ranking import RankingRequest, run
+
+    request = RankingRequest(runs, truths, fit_runs or (), fit_truths or (), max_error_mm, unit, num_parts, num_lots)
+    typer.echo(run(out, request))
+
+
+@app.command()
 def rejudge(
     *,
     run_uri: Annotated[str, typer.Option("--run", help="Folder of a label run, local or s3://.")],

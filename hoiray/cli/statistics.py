@@ -13,7 +13,6 @@ from hoiray.cli.judge import read_limits
 from hoiray.config.load import parse_run
 from hoiray.config.what import CalibratedLimits, PaperLimits
 from hoiray.errors import ConfigError, describe
-from hoiray.evaluation.bootstrap import GroupBootstrap
 from hoiray.evaluation.label_truth import ERROR_NAMES, Compared, TrueHands, compare_labels, read_true_hands
 from hoiray.evaluation.tables import Table, make_bootstrap
 from hoiray.filters.rules import paper_rules
@@ -22,12 +21,13 @@ from hoiray.schema.columns import unpack_column
 from hoiray.schema.tables import LABELS
 from hoiray.stages.judge import judge
 from hoiray.stages.labels_with_truth import judged
-from hoiray.stages.limits import WITHOUT_LIMITS, rules_of
+from hoiray.stages.limits import CALIBRATION_SUFFIX, WITHOUT_LIMITS, read_calibration, rules_of
 from hoiray.stages.run_layout import RUN_FILE
 from hoiray.stages.variants import drawn_videos, verdicts_of
 from hoiray.trust.features import features_of
 from hoiray.trust.gauges import gauge_table, parts_of, true_parts_of
-from hoiray.trust.outcome import ranking_table, reliability_table, scores_of
+from hoiray.trust.outcome import reliability_table
+from hoiray.trust.ranking import PAPER_WORD, ranking_table, scores_of, seen_in_fitting
 from hoiray.trust.statistics import Verdicts, statistics_tables
 
 SEED: Final = 0
@@ -81,6 +81,8 @@ def statistics(request: StatisticsRequest) -> None:
     truth = None if request.truth is None else read_true_hands(request.truth)
     compared = None if truth is None else compare_labels(labels, truth)
     tables = _tables(request, labels, verdicts, compared, truth)
+    if compared is not None:
+        tables += _ranking_tables(request, limits, labels, verdicts, compared)
     header: dict[str, object] = {
         "labels": request.labels,
         "truth": request.truth or "none",
@@ -113,37 +115,43 @@ def _tables(
         errors=compared.errors[request.metric],
         num_instances=compared.num_instances,
     )
-    confidence = labels["confidence"].to_numpy().astype(np.float64)
-    is_calibrated = bool(np.isfinite(confidence).any())
-    loss = (~is_good).astype(np.float64)
-    scores = scores_of(features_of(labels), confidence if is_calibrated else None, loss)
-    coverage = max(0.01, float(verdicts.accepted.mean()))
-    tables = [
+    return [
         *statistics_tables(known, bootstrap),
-        ranking_table(scores | _verdict_score(verdicts), loss, bootstrap, at_coverage=coverage),
         gauge_table(parts | true_parts_of(compared, truth), verdicts.accepted, bootstrap),
     ]
+
+
+def _ranking_tables(
+    request: StatisticsRequest,
+    limits: PaperLimits | CalibratedLimits,
+    labels: pa.Table,
+    verdicts: Verdicts,
+    compared: Compared,
+) -> list[Table]:
+    """Rank labels by every score: those of whom calibrated confidence was fitted on left out."""
+    groups = compared.videos if request.unit == "video" else compared.subjects
+    is_seen = np.zeros(labels.num_rows, dtype=np.bool_)
+    if isinstance(limits, CalibratedLimits) and limits.uri.endswith(CALIBRATION_SUFFIX):
+        is_seen = seen_in_fitting(read_calibration(limits.uri), compared)
+    if is_seen.all():
+        return []
+    bootstrap = make_bootstrap([group for group, seen in zip(groups, is_seen, strict=True) if not seen], SEED)
+    is_good = compared.is_good(error_limit(request.max_error, request.metric), request.metric)[~is_seen]
+    confidence = labels["confidence"].to_numpy().astype(np.float64)[~is_seen]
+    is_calibrated = bool(np.isfinite(confidence).any())
+    loss = (~is_good).astype(np.float64)
+    scores = scores_of(features_of(labels)[~is_seen], confidence if is_calibrated else None, loss)
+    accepted = verdicts.accepted[~is_seen]
+    tables = [ranking_table(scores | {"the verdict alone": accepted.astype(np.float64)}, loss, bootstrap, at=accepted)]
     if is_calibrated:
-        filled = np.nan_to_num(confidence, nan=0.0)
-        tables += [_paper_ranking(labels, scores, loss, bootstrap), reliability_table(filled, is_good, bootstrap)]
+        by_paper = unpack_column(judge(labels, paper_rules(PaperLimits()), "-"), LABELS["accepted"])[~is_seen]
+        ranked = ranking_table(scores | {PAPER_WORD: by_paper.astype(np.float64)}, loss, bootstrap, at=by_paper)
+        tables.append(replace(ranked, key="ranking beside the paper", title="At the coverage of the paper's limits"))
+        tables.append(reliability_table(np.nan_to_num(confidence, nan=0.0), is_good, bootstrap))
+    if is_seen.any():
+        note = f" Without the {int(is_seen.sum())} labels of those that confidence was fitted on, who flatter it."
+        tables = [replace(table, note=table.note + note) for table in tables]
     return tables
-
-
-def _paper_ranking(
-    labels: pa.Table, scores: dict[str, np.ndarray], loss: np.ndarray, bootstrap: GroupBootstrap
-) -> Table:
-    """Rank as many labels as the paper's limits accept: by them, and by every score."""
-    accepted = unpack_column(judge(labels, paper_rules(PaperLimits()), "-"), LABELS["accepted"])
-    coverage = max(0.01, float(accepted.mean()))
-    ranked = ranking_table(
-        scores | {"the paper's limits": accepted.astype(np.float64)}, loss, bootstrap, at_coverage=coverage
-    )
-    return replace(ranked, key="ranking beside the paper", title="At the coverage of the paper's limits")
-
-
-def _verdict_score(verdicts: Verdicts) -> dict[str, np.ndarray]:
-    """Rank by the verdict alone: the accepted first, in random order among themselves."""
-    return {"the verdict alone": verdicts.accepted.astype(np.float64)}
 
 
 def own_limits(uri: str) -> PaperLimits | CalibratedLimits:

@@ -186,16 +186,23 @@ class GroupBootstrap:
         value = _ratio(sums_a.sum(), counts_a.sum()) - _ratio(sums_b.sum(), counts_b.sum())
         return self._interval(resampled, value, min(int((counts > 0).sum()) for counts in (counts_a, counts_b)))
 
-    def of_weights(self, statistic: Callable[[Floats], float], num_resamples: int) -> Interval:
-        """Bound a statistic that is no mean.
+    def of_weights(self, statistic: Callable[[Floats], Floats], num_resamples: int) -> list[Interval]:
+        """Bound statistics that are no means, all of them from one pass over each resample.
 
         Args:
-            statistic: of the samples, each as often as the (N,) weights say.
+            statistic: (K,) values of the samples, each as often as the (N,) weights say.
             num_resamples: passes over all samples; at most the bootstrap's own.
+
+        Returns:
+            K intervals.
         """
         _, index = self._index
         resampled = np.array([statistic(counts[index]) for counts in self._counts[:num_resamples]])
-        return self._interval(resampled, statistic(np.ones(len(index))), self.num_groups)
+        own = statistic(np.ones(len(index)))
+        return [
+            self._interval(values, float(value), self.num_groups)
+            for values, value in zip(resampled.T, own, strict=True)
+        ]
 
     def _sums_and_counts(self, values: Floats) -> tuple[Floats, Floats]:
         num_groups, index = self._index

@@ -3,97 +3,30 @@
 Everything is told of the units that proved the limit, which confidence was not fitted on.
 """
 
-from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
-from hoiray.evaluation.bootstrap import GroupBootstrap, Interval
+from hoiray.evaluation.bootstrap import GroupBootstrap
 from hoiray.evaluation.label_truth import limit_in_words
 from hoiray.evaluation.tables import Cell, Column, Table
 from hoiray.filters.derived import unit_of
 from hoiray.filters.rules import BOUND_WORDS, Limit
-from hoiray.metrics.selection import Ranking, oracle_score, random_score
 from hoiray.schema.calibration import Calibration, GuardLimit
 from hoiray.trust.calibrate import Attempt, Wish
 from hoiray.trust.confidence import Confidence
-from hoiray.trust.features import FEATURE_NAMES
 from hoiray.trust.guards import guard_fails
+from hoiray.trust.ranking import NUM_RESAMPLED_RANKINGS, ranking_table, scores_of
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
 BIN_EDGES: Final = (0.1, 0.3, 0.5, 0.7, 0.9)
-NUM_RESAMPLED_RANKINGS: Final = 300
-"""Resamples of a ranking, each a pass over all rows; its interval's ends move by a few per cent of its width."""
-
 SEED: Final = 0
-
 
 LABELS_WORD: Final = "labels"
 JOINTS_WORD: Final = "joints"
-
-
-def scores_of(features: Floats, confidence: npt.NDArray[np.floating] | None, loss: Floats) -> dict[str, Floats]:
-    """Return what rows may be ranked by, and the two ends: nothing known, everything known.
-
-    Args:
-        features: (N, F).
-        confidence: (N,), None where nothing was calibrated.
-        loss: (N,) 1 where a label is bad.
-    """
-    known = dict(zip(FEATURE_NAMES, features.T, strict=True))
-    scores = {} if confidence is None else {"confidence": confidence.astype(np.float64)}
-    scores["spread of the members alone"] = -known["spread_3d_m"]
-    if not np.isnan(known["mean_joint_confidence"]).all():
-        scores["predictor's own confidence"] = known["mean_joint_confidence"]
-    return scores | {"random": random_score(loss), "oracle": oracle_score(loss)}
-
-
-def ranking_table(
-    scores: Mapping[str, Floats], loss: Floats, bootstrap: GroupBootstrap, *, at_coverage: float
-) -> Table:
-    """Put the areas under risk over coverage of several scores below each other.
-
-    Args:
-        scores: name to (N,).
-        loss: (N,) 1 where a label is bad.
-        bootstrap: over the groups of the same rows.
-        at_coverage: share of the rows at which the bad share is told as well.
-    """
-    first = next(iter(scores))
-    rankings = {name: Ranking.of(score, loss) for name, score in scores.items()}
-
-    def bounded(statistic: Callable[[Floats], float]) -> Interval:
-        return bootstrap.of_weights(statistic, NUM_RESAMPLED_RANKINGS).scaled(100.0)
-
-    rows: dict[str, dict[str, Cell]] = {}
-    for name, ranking in rankings.items():
-        rows[name] = {
-            "aurc": bounded(ranking.aurc),
-            "augrc": bounded(ranking.augrc),
-            "risk": bounded(partial(ranking.risk_at, at_coverage)),
-        }
-        if name != first:
-            rows[name]["less"] = bounded(partial(_augrc_difference, ranking, rankings[first]))
-    columns = {
-        "aurc": Column("AURC x 100", "", 2),
-        "augrc": Column("AUGRC x 100", "", 2),
-        "less": Column(f"AUGRC more than {first}", "", 2),
-        "risk": Column(f"bad at {at_coverage:.0%} coverage", "%", 1),
-    }
-    note = (
-        "Lower is better. Rows are accepted from the highest score down; AUGRC is the mean share of rows that are bad"
-        " and accepted, AURC the mean bad share of the accepted. Intervals are 95 %, by resampling whole groups. A"
-        " detector's box score is not stored with labels; the predictor's own confidence is that in its 2D joints."
-    )
-    return Table("ranking", "Which score ranks labels best?", note, columns, rows)
-
-
-def _augrc_difference(first: Ranking, second: Ranking, weights: Floats) -> float:
-    return first.augrc(weights) - second.augrc(weights)
 
 
 def reliability_table(confidence: Floats, is_good: Bools, bootstrap: GroupBootstrap, *, of: str = LABELS_WORD) -> Table:
@@ -132,7 +65,7 @@ def outcome_tables(tried: Attempt, wish: Wish) -> list[Table]:
     scores = scores_of(tried.rows.features[asked], confidence, loss)
     tables = [
         reliability_table(confidence, is_good, bootstrap),
-        ranking_table(scores, loss, bootstrap, at_coverage=max(coverage, 0.01)),
+        ranking_table(scores, loss, bootstrap, at=max(coverage, 0.01)),
     ]
     if tried.guards:
         tables += [guard_table(tried)] if index is None else [guard_table(tried), acceptance_table(tried)]

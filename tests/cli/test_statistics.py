@@ -4,11 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
-from trust_scenes import planted, write_truth
+from trust_scenes import calibration, planted, write_truth
 
 from hoiray.cli.statistics import StatisticsRequest, statistics
 from hoiray.errors import ConfigError
 from hoiray.io.parquet import parquet_bytes
+from hoiray.schema.calibration import ConfidenceModel
+from hoiray.trust.features import FEATURE_NAMES
 
 RUN_YAML = """
 output_uri: out
@@ -69,3 +71,25 @@ def test_people_are_resampled_only_where_the_truth_names_them(folder: Path) -> N
         statistics(request(folder, unit="subject"))
     with pytest.raises(ConfigError, match="--metric"):
         statistics(request(folder, metric="beauty"))
+
+
+def test_those_that_confidence_was_fitted_on_are_not_ranked(tmp_path: Path) -> None:
+    table, truth = planted(0, 6)
+    labels = tmp_path / "labels.parquet"
+    labels.write_bytes(parquet_bytes(table))
+    write_truth(tmp_path / "truth", truth)
+    model = ConfidenceModel(features=FEATURE_NAMES, base=0.5, trees=(), slope=1.0, intercept=0.0)
+    dull = calibration(model)
+    videos = [Path(name).stem for name in table["video_id"].to_pylist()]
+    names = sorted(set(videos))
+    for fitted, is_ranked in ((names[:2], True), (names, False)):
+        data = dull.data.model_copy(update={"fitting_units": tuple(fitted)})
+        (tmp_path / "limits.json").write_text(dull.model_copy(update={"data": data}).to_json())
+        limits, out = str(tmp_path / "limits.json"), tmp_path / "out"
+        statistics(request(tmp_path, labels=str(labels), truth=str(tmp_path / "truth"), limits=limits, out=out))
+        tables = json.loads((out / "statistics.json").read_text())["tables"]
+        assert ("ranking" in tables) == ("ranking beside the paper" in tables) == is_ranked
+        if is_ranked:
+            count = tables["reliability"]["rows"]["all"]["rows"]
+            assert count == sum(name not in fitted for name in videos)
+            assert "labels of those that confidence was fitted on" in tables["ranking"]["note"]

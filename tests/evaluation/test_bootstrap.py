@@ -140,9 +140,9 @@ def test_a_difference_of_means_compares_two_parts_of_a_set() -> None:
     assert found.excludes_zero()
 
 
-def test_a_statistic_of_weights_that_is_a_mean_has_the_means_interval() -> None:
+def test_statistics_of_weights_that_are_means_have_the_means_intervals() -> None:
     bootstrap = GroupBootstrap(GROUPS, seed=1, num_resamples=200)
-    one = values(2)
-    found = bootstrap.of_weights(lambda weights: float(weights @ one / weights.sum()), 200)
-    wanted = bootstrap.mean(one)
-    assert (found.value, found.low, found.high) == pytest.approx((wanted.value, wanted.low, wanted.high))
+    both = np.stack([values(2), values(3)])
+    for found, one in zip(bootstrap.of_weights(lambda weights: both @ weights / weights.sum(), 200), both, strict=True):
+        wanted = bootstrap.mean(one)
+        assert (found.value, found.low, found.high) == pytest.approx((wanted.value, wanted.low, wanted.high))
