@@ -20,7 +20,7 @@ from hoiray.cli.statistics import own_limits
 from hoiray.config.what import CalibratedLimits, PaperLimits
 from hoiray.errors import ConfigError, InputError, describe
 from hoiray.filters.derived import DERIVED, unit_of
-from hoiray.filters.rules import BOUND_WORDS, Rules
+from hoiray.filters.rules import BOUND_WORDS, Limit, Rules
 from hoiray.hand.joints import SIMPLE_NAMES
 from hoiray.schema.label_columns import MEASUREMENT_NAMES
 from hoiray.schema.tables import LABELS
@@ -204,19 +204,21 @@ def verdict_lines(row: Mapping[str, Any], rules: Rules) -> list[str]:
 
 def measurement_rows(row: Mapping[str, Any], rules: Rules) -> list[tuple[str, str, str, str]]:
     """Return name, value, limit and word for every measurement: passes, fails, is not judged, or why it is missing."""
-    limits = {limit.measurement: limit for limit in rules.limits}
+    judged_by: dict[str, list[Limit]] = {}
+    for limit in rules.limits:
+        judged_by.setdefault(limit.measurement, []).append(limit)
     missing = dict(entry.split(":", 1) for entry in row["unmeasured"])
     found = []
-    for name in (*MEASUREMENT_NAMES, *(name for name in DERIVED if name in limits)):
+    for name in (*MEASUREMENT_NAMES, *(name for name in DERIVED if name in judged_by)):
         value = row[name] if name in MEASUREMENT_NAMES else _derived(row, name)
-        limit, unit = limits.get(name), unit_of(name)
-        words = "not judged" if limit is None else ""
+        limits, unit = judged_by.get(name, []), unit_of(name)
+        words = "" if limits else "not judged"
         if math.isnan(value):
             words = f"not measured: {UNMEASURED_REASONS[missing[name]] if name in missing else 'no prediction'}"
-        elif limit is not None:
-            words = "fails" if limit.filter.reason in row["reasons"] else "passes"
+        elif limits:
+            words = "fails" if limits[0].filter.reason in row["reasons"] else "passes"
         shown = "-" if math.isnan(value) else f"{value:.4g} {unit}".removesuffix(" 1")
-        bound = "" if limit is None else f"{BOUND_WORDS[limit.bound]} {limit.value:.4g}"
+        bound = ", ".join(f"{BOUND_WORDS[limit.bound]} {limit.value:.4g}" for limit in limits)
         found.append((name, shown, bound, words))
     return found
 

@@ -39,12 +39,14 @@ class Filter:
         family: what is compared; families are judged in this order.
         degree: a limit on motion is per frame, and over a gap of g frames is g ** degree as large: 1 for distances and
             angles, 2 for their squares, 0 for what is no motion.
+        is_two_sided: too little of it is as bad as too much: there may be a limit on either side.
     """
 
     reason: str
     bound: Bound
     family: Family
     degree: int = 0
+    is_two_sided: bool = False
 
 
 FILTERS: Final[Mapping[str, Filter]] = MappingProxyType(
@@ -71,7 +73,9 @@ FILTERS: Final[Mapping[str, Filter]] = MappingProxyType(
 )
 """Every filter by the measurement it judges."""
 
-GUARDED_ONLY: Final[Mapping[str, Filter]] = MappingProxyType({"palm_length_m": Filter("hand_size", "max", "spatial")})
+GUARDED_ONLY: Final[Mapping[str, Filter]] = MappingProxyType(
+    {"palm_length_m": Filter("hand_size", "max", "spatial", is_two_sided=True)}
+)
 """Filters of what is no column (:mod:`hoiray.filters.derived`): limits on it are guards."""
 
 
@@ -88,7 +92,7 @@ class Limit:
         measurement: key of :data:`FILTERS`, or of :data:`GUARDED_ONLY`.
         value: in the unit of the measurement's column. It is rounded to float32, as the measurement is, before the two
             are compared: a measurement that equals its limit passes (or, with ``below``, fails).
-        bound: which side passes; the filter's own, or ``below`` in place of ``max``.
+        bound: which side passes; the filter's own, or ``below`` in place of ``max``; either of a two-sided filter.
     """
 
     measurement: str
@@ -106,7 +110,7 @@ class Limit:
             expected, found = f"a measurement that is judged ({', '.join(FILTERS)})", repr(self.measurement)
             fix = "Leave it out: it is stored, but no verdict is made of it."
             raise ConfigError(describe(what=what, expected=expected, found=found, fix=fix))
-        if (self.bound == "min") != (self.filter.bound == "min"):
+        if (self.bound == "min") != (self.filter.bound == "min") and not self.filter.is_two_sided:
             fix = "Turn the bound round: the other side of this measurement is the bad one."
             raise ConfigError(describe(what=what, expected=self.filter.bound, found=self.bound, fix=fix))
         if not math.isfinite(self.value):
@@ -117,6 +121,13 @@ class Limit:
     def filter(self) -> Filter:
         """The filter it is a limit of."""
         return filter_of(self.measurement)
+
+    @property
+    def name(self) -> str:
+        """What it is called among the limits of a verdict: the measurement, with its side where that has two."""
+        if not self.filter.is_two_sided:
+            return self.measurement
+        return f"{self.measurement} {BOUND_WORDS[self.bound]}"
 
 
 class ScoresLabels(Protocol):
@@ -138,7 +149,8 @@ class Rules:
     """All that a verdict depends on, besides the stored numbers.
 
     Attributes:
-        limits: at most one a measurement; several readings of one filter may be limited at once.
+        limits: at most one a measurement, or one on either side of it where its filter has two; several readings of one
+            filter may be limited at once.
         max_predecessor_gap_frames: frame numbers the frames of a pair may be apart.
         allows_successor: may a row without predecessor pass on the pair with its successor?
         neighbour_must_pass_spatial: does the pair's other frame have to pass the spatial limits?
@@ -156,7 +168,7 @@ class Rules:
     limits_are_guards: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse two limits on one measurement, and limits on what only guards can see.
+        """Refuse two limits on one side of a measurement, and limits on what only guards can see.
 
         Raises:
             ConfigError: names it.
@@ -167,7 +179,8 @@ class Rules:
             fix = "Leave it out: only guards, beside a calibrated confidence, are taken of what is no column."
             expected = "limits on stored measurements"
             raise ConfigError(describe(what="limits", expected=expected, found=", ".join(guarded), fix=fix))
-        repeated = sorted({name for name in names if names.count(name) > 1})
+        sides = [(limit.measurement, limit.bound == "min") for limit in self.limits]
+        repeated = sorted({name for name, is_least in sides if sides.count((name, is_least)) > 1})
         if repeated:
             found, fix = f"{', '.join(repeated)} more than once", "Keep the stricter one."
             raise ConfigError(describe(what="limits", expected="one a measurement", found=found, fix=fix))

@@ -116,7 +116,9 @@ class CalibrationGuards(_Part):
     kept_share: float | None = Field(
         default=None, ge=0.0, le=1.0, description="Of the right labels of the fitting units, those meant to pass."
     )
-    limits: tuple[GuardLimit, ...] = Field(min_length=1, description="At most one a measurement.")
+    limits: tuple[GuardLimit, ...] = Field(
+        min_length=1, description="At most one a measurement, or one on either side of it."
+    )
 
 
 class CalibrationProof(_Part):

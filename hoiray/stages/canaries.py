@@ -27,7 +27,7 @@ from hoiray.stages.markers import committed_units, read_markers
 from hoiray.stages.measure import FUSED, measure
 from hoiray.stages.rejudge import Judgement, Part, parts_of, rejudge
 from hoiray.stages.view import hand_of
-from hoiray.trust.canaries import KINDS, Clip, is_wrong, miss_rate
+from hoiray.trust.canaries import KINDS, Clip, Fault, is_wrong, miss_rate
 
 MIN_ACCEPTED: Final = 2
 """Accepted labels of a track that is made a canary."""
@@ -67,8 +67,11 @@ def plant_canaries(
     for video in _videos(parts, judgement, set(drawn)):
         predict_id = video["predict_id"][0].as_py()
         place = drawn.index(video["video_id"][0].as_py())
-        for kind in KINDS:
-            wrong[kind][place], missed[kind][place] = _counted(video, kind, judgement, hand)
+        for kind, faults in KINDS.items():
+            for fault in faults:
+                num_wrong, num_missed = _counted(video, fault, judgement, hand)
+                wrong[kind][place] += num_wrong
+                missed[kind][place] += num_missed
     judge_id = make_judge_id(predict_id, judgement.limits, limits_sha256=judgement.limits_sha256)
     kinds = tuple(KindCount(kind, miss_rate(wrong[kind], missed[kind])) for kind in KINDS)
     return Canaries(judge_id, predict_id, seed, num_clips, len(drawn), kinds)
@@ -91,12 +94,12 @@ def plant_in_labelling(job: LabelJob, *, num_clips: int, seed: int = 0, max_rows
     return plant_canaries(parts, Judgement.by(job.run.limits), hand_of(job.store), num_clips=num_clips, seed=seed)
 
 
-def planted_video(labels: pa.Table, kind: str, hand: HandModel | None) -> tuple[pa.Table, npt.NDArray[np.bool_]]:
+def planted_video(labels: pa.Table, fault: Fault, hand: HandModel | None) -> tuple[pa.Table, npt.NDArray[np.bool_]]:
     """Make the track of a video with most accepted labels wrong.
 
     Args:
         labels: schema ``labels``, all rows of one video, sorted by key.
-        kind: of :data:`hoiray.trust.canaries.KINDS`.
+        fault: one of those of :data:`hoiray.trust.canaries.KINDS`.
         hand: as in :func:`plant_canaries`.
 
     Returns:
@@ -106,7 +109,7 @@ def planted_video(labels: pa.Table, kind: str, hand: HandModel | None) -> tuple[
     rows = _track_with_most_accepted(labels)
     track = labels.take(pa.array(rows))
     clip = _clip_of(track)
-    changed = _posed_anew(KINDS[kind](clip), track, hand)
+    changed = _posed_anew(fault(clip), track, hand)
     table = labels.select([column.name for column in PREDICTION_COLUMNS]).replace_schema_metadata(None)
     again = _measured(track, changed, hand).select(table.column_names).cast(table.schema)
     is_changed = np.zeros(labels.num_rows, dtype=np.bool_)
@@ -132,9 +135,9 @@ def _drawn_keys(job: LabelJob, seed: int, max_rows: int) -> list[str]:
     return [marker.data_key for marker in read_markers(job.store, job.predictions, sorted(shards))]
 
 
-def _counted(labels: pa.Table, kind: str, judgement: Judgement, hand: HandModel | None) -> tuple[int, int]:
+def _counted(labels: pa.Table, fault: Fault, judgement: Judgement, hand: HandModel | None) -> tuple[int, int]:
     """Return how many accepted labels of a video were made wrong, and how many of those are accepted still."""
-    table, is_bad = planted_video(labels, kind, hand)
+    table, is_bad = planted_video(labels, fault, hand)
     judged = judge(table, judgement.rules, "-")
     counts = is_bad & labels["accepted"].to_numpy()
     return int(counts.sum()), int((counts & judged["accepted"].to_numpy()).sum())

@@ -69,7 +69,7 @@ def _variants(rules: Rules) -> Iterator[tuple[str, Rules, Rules]]:
     """Yield the name of each filter, the rules without it, and those of it alone."""
     for limit in rules.limits:
         others = tuple(one for one in rules.limits if one != limit)
-        yield limit.measurement, replace(rules, limits=others), replace(rules, limits=(limit,), confidence=None)
+        yield limit.name, replace(rules, limits=others), replace(rules, limits=(limit,), confidence=None)
     if rules.limits_are_guards:
         yield "all guards", replace(rules, limits=()), replace(rules, confidence=None)
     pairs = rules.of("pair")
@@ -99,7 +99,7 @@ def _sweep(base: pa.Table, limit: Limit, rules: Rules) -> Sweep:
         )
         for value in limits
     )
-    return Sweep(limit.measurement, unit_of(limit.measurement), limits, accepted)
+    return Sweep(limit.name, unit_of(limit.measurement), limits, accepted)
 
 
 def _accepted(base: pa.Table, rules: Rules) -> Bools:

@@ -19,6 +19,7 @@ from scipy.stats import t as t_distribution
 
 from hoiray.geometry.boxes import to_center_size
 from hoiray.hand.joints import FINGER_JOINTS, MANO_ROTATION_NAMES, WRIST, Finger
+from hoiray.hand.sides import mirror_axis_angle, mirror_points
 from hoiray.metrics.pose import root_aligned_mpjpe_m
 
 Floats: TypeAlias = npt.NDArray[np.float64]
@@ -26,7 +27,7 @@ Bools: TypeAlias = npt.NDArray[np.bool_]
 Integers: TypeAlias = npt.NDArray[np.int64]
 
 SCALE: Final = 1.4
-"""Of the hand that is predicted too large."""
+"""By which a hand is predicted too large, or too small."""
 
 SHIFT_S: Final = 0.5
 """By which poses come too early."""
@@ -80,15 +81,14 @@ def mirrored(clip: Clip) -> Clip:
     centre, _ = to_center_size(clip.bbox_xyxy)
     joints_2d = clip.joints_2d_px.copy()
     joints_2d[..., 0] = 2.0 * centre[:, None, 0] - joints_2d[..., 0]
-    turn = np.array([1.0, -1.0, -1.0])
     return _planted(
         clip,
         is_right=~clip.is_right,
         side_lead=-clip.side_lead,
-        joints_3d_m=clip.joints_3d_m * np.array([-1.0, 1.0, 1.0]),
+        joints_3d_m=mirror_points(clip.joints_3d_m),
         joints_2d_px=joints_2d,
-        global_orient=clip.global_orient * turn,
-        hand_pose=(clip.hand_pose.reshape(-1, 15, 3) * turn).reshape(-1, 45),
+        global_orient=mirror_axis_angle(clip.global_orient),
+        hand_pose=mirror_axis_angle(clip.hand_pose),
     )
 
 
@@ -125,25 +125,27 @@ def fingers_swapped(clip: Clip) -> Clip:
 
 def too_large(clip: Clip) -> Clip:
     """Predict the hand :data:`SCALE` times as large, in the image and in the room."""
-    centre, _ = to_center_size(clip.bbox_xyxy)
-    return _planted(
-        clip,
-        joints_3d_m=clip.joints_3d_m * SCALE,
-        joints_2d_px=centre[:, None] + SCALE * (clip.joints_2d_px - centre[:, None]),
-        mesh_scale=clip.mesh_scale * SCALE,
-    )
+    return _scaled(clip, SCALE)
 
 
-KINDS: Final[Mapping[str, Callable[[Clip], Clip]]] = MappingProxyType(
+def too_small(clip: Clip) -> Clip:
+    """Predict the hand as much too small."""
+    return _scaled(clip, 1.0 / SCALE)
+
+
+Fault: TypeAlias = Callable[[Clip], Clip]
+
+KINDS: Final[Mapping[str, tuple[Fault, ...]]] = MappingProxyType(
     {
-        "mirrored": mirrored,
-        "frozen pose": frozen,
-        "swapped fingers": fingers_swapped,
-        "wrong scale": too_large,
-        "time shift": time_shifted,
+        "mirrored": (mirrored,),
+        "frozen pose": (frozen,),
+        "swapped fingers": (fingers_swapped,),
+        "wrong scale": (too_large, too_small),
+        "time shift": (time_shifted,),
     }
 )
-"""What is planted, by name."""
+"""What is planted, by name; of several faults of one name each is planted in every clip, and they are counted together.
+"""
 
 
 def is_wrong(clip: Clip, changed: Clip) -> Bools:
@@ -153,6 +155,16 @@ def is_wrong(clip: Clip, changed: Clip) -> Bools:
     off_2d = np.linalg.norm(changed.joints_2d_px - clip.joints_2d_px, axis=-1).mean(axis=1)
     is_far = (off_3d > MIN_3D_M) | (off_2d > MIN_2D_BOX_SIDES * size.max(axis=1))
     return np.asarray(changed.is_planted & (is_far | (changed.is_right != clip.is_right)))
+
+
+def _scaled(clip: Clip, scale: float) -> Clip:
+    centre, _ = to_center_size(clip.bbox_xyxy)
+    return _planted(
+        clip,
+        joints_3d_m=clip.joints_3d_m * scale,
+        joints_2d_px=centre[:, None] + scale * (clip.joints_2d_px - centre[:, None]),
+        mesh_scale=clip.mesh_scale * scale,
+    )
 
 
 def _posed_as(clip: Clip, source: Integers, joints_2d_px: Floats | None = None) -> Clip:

@@ -16,7 +16,7 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from hoiray.filters.rules import Limit, filter_of
+from hoiray.filters.rules import Bound, Limit, filter_of
 from hoiray.filters.verdict import fails
 from hoiray.schema.calibration import CalibrationGuards, GuardLimit
 from hoiray.trust.features import FEATURE_NAMES
@@ -37,8 +37,8 @@ LOOSE: Final = (
     "held_sample_score",
     "palm_length_m",
 )
-"""What loose guards limit: one reading of every filter that sees a fault of geometry or motion, and the hand's size.
-Views that disagree are the business of confidence."""
+"""What loose guards limit: one reading of every filter that sees a fault of geometry or motion, and the hand's size, to
+either side. Views that disagree are the business of confidence."""
 
 _NUM_HALVINGS: Final = 30
 
@@ -126,11 +126,12 @@ def guard_fails(features: Floats, limit: Limit) -> Bools:
 
 
 def _at_quantile(known: dict[str, Floats], share: float) -> tuple[Limit, ...]:
-    """Limit each measurement such that this share of its known values, or a little less, lies beyond."""
+    """Limit each side of a measurement such that this share of its known values, or a little less, lies beyond."""
     limits = []
     for name, values in known.items():
-        if values.size:
-            bound = filter_of(name).bound
+        one = filter_of(name)
+        bounds: tuple[Bound, ...] = ("min", "max") if one.is_two_sided else (one.bound,)
+        for bound in bounds if values.size else ():
             # a value that a right label has, which passes
             sign = 1.0 if bound == "min" else -1.0
             value = sign * float(np.quantile(sign * values, share, method="lower"))

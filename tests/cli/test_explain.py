@@ -78,16 +78,17 @@ def test_a_frame_is_found_by_the_videos_bare_name(tmp_path: Path, capsys: pytest
 
 
 def test_a_guard_on_what_is_no_column_stands_beside_its_number() -> None:
-    guards = Rules((Limit("palm_length_m", 0.05, "max"), Limit("box_iou", 0.3, "min")), limits_are_guards=True)
+    palm = (Limit("palm_length_m", 0.02, "min"), Limit("palm_length_m", 0.05, "max"))
+    guards = Rules((*palm, Limit("box_iou", 0.3, "min")), limits_are_guards=True)
     for row in judge(predictions(seed=2, num_videos=12), guards, "j").to_pylist():
         cells = {name: (value, limit, words) for name, value, limit, words in measurement_rows(row, guards)}
         value, limit, words = cells["palm_length_m"]
-        assert limit == "at most 0.05"
+        assert limit == "at least 0.02, at most 0.05"
         if row["joints_3d"] is None:
             assert (value, words) == ("-", "not measured: no prediction")
         else:
             assert words == ("fails" if "hand_size" in row["reasons"] else "passes")
-            assert (float(value.split()[0]) > 0.05) == (words == "fails")
+            assert (not 0.02 <= float(value.split()[0]) <= 0.05) == (words == "fails")
 
 
 def test_rules_without_limits_judge_nothing() -> None:

@@ -97,6 +97,16 @@ def test_what_is_no_column_is_limited_by_guards_only() -> None:
         Rules((limit,))
 
 
+def test_what_can_be_too_little_and_too_much_is_limited_on_both_sides_once() -> None:
+    both = (Limit("palm_length_m", 0.06, "min"), Limit("palm_length_m", 0.1, "max"))
+    assert Rules(both, limits_are_guards=True).limits == both
+    assert [limit.name for limit in both] == ["palm_length_m at least", "palm_length_m at most"]
+    assert Limit("box_iou", 0.2, "min").name == "box_iou"
+    for again in (Limit("palm_length_m", 0.07, "min"), Limit("palm_length_m", 0.09, "below")):
+        with pytest.raises(ConfigError, match="palm_length_m more than once"):
+            Rules((*both, again), limits_are_guards=True)
+
+
 def test_what_cannot_be_judged_is_refused_by_name() -> None:
     with pytest.raises(ConfigError, match="limit on 'crop_change'"):
         Limit("crop_change", 0.1, "max")

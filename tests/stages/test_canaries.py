@@ -72,7 +72,8 @@ def test_the_same_seed_plants_the_same_and_a_judge_that_looks_at_nothing_misses_
     by_image = Judgement.by(nothing.model_copy(update={"max_reprojection_box_sides": 1.0}))
     seen = plant_canaries(parts, by_image, hand, num_clips=2, seed=4)
     rates = {kind.kind: kind.miss.rate for kind in seen.kinds}
-    assert rates["wrong scale"] == 0.0
+    # a hand that is too small stays near its joints in the image: only too large ones are seen there
+    assert rates["wrong scale"] == 0.5
     assert rates["mirrored"] == 1.0
 
 
@@ -86,13 +87,10 @@ def test_a_labelling_plants_in_so_many_of_its_shards_as_it_takes(job: LabelJob) 
     assert few.num_clips <= whole.num_clips
 
 
-def test_what_is_not_changed_is_measured_as_it_is_stored(
-    job: LabelJob, hand: HandModel, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_is_not_changed_is_measured_as_it_is_stored(job: LabelJob, hand: HandModel) -> None:
     """The way through which canaries go adds nothing of its own."""
     labels = judge(stored_video(job.store.uri, "a"), Rules(()), "j")
-    monkeypatch.setattr("hoiray.stages.canaries.KINDS", {"as it is": faults._planted})
-    again, is_bad = planted_video(labels, "as it is", hand)
+    again, is_bad = planted_video(labels, faults._planted, hand)
     assert not is_bad.any()
     for name in SPATIAL_NAMES:
         first, second = (unpack_column(table, LABELS[name]) for table in (labels, again))

@@ -22,6 +22,7 @@ from hoiray.trust.canaries import (
     miss_rate,
     time_shifted,
     too_large,
+    too_small,
 )
 
 COUNT = 20
@@ -46,7 +47,7 @@ def test_nothing_is_wrong_with_what_was_not_changed_and_every_kind_is() -> None:
     good = clip()
     assert not is_wrong(good, good).any()
     assert not is_wrong(good, replace(good, is_planted=np.ones(COUNT, np.bool_))).any()
-    for change in KINDS.values():
+    for change in (fault for faults in KINDS.values() for fault in faults):
         changed = change(good)
         assert is_wrong(good, changed)[1:10].all()
         assert not is_wrong(good, changed)[~changed.is_planted].any()
@@ -84,12 +85,14 @@ def test_swapped_fingers_change_places_in_joints_and_rotations_alike() -> None:
     np.testing.assert_array_equal(new[:, place[2] - 1], old[:, place[2] - 1])
 
 
-def test_a_hand_that_is_too_large_is_so_about_the_middle_of_its_box() -> None:
-    good, changed = clip(), too_large(clip())
-    grown = np.concatenate([changed.joints_2d_px.min(axis=1), changed.joints_2d_px.max(axis=1)], axis=1)
-    for new, old, factor in zip(to_center_size(grown), to_center_size(good.bbox_xyxy), (1.0, SCALE), strict=True):
-        np.testing.assert_allclose(new, factor * old)
-    assert (changed.mesh_scale == SCALE).all()
+def test_a_hand_of_a_wrong_scale_is_so_about_the_middle_of_its_box() -> None:
+    assert KINDS["wrong scale"] == (too_large, too_small)
+    for fault, scale in ((too_large, SCALE), (too_small, 1.0 / SCALE)):
+        good, changed = clip(), fault(clip())
+        box = np.concatenate([changed.joints_2d_px.min(axis=1), changed.joints_2d_px.max(axis=1)], axis=1)
+        for new, old, factor in zip(to_center_size(box), to_center_size(good.bbox_xyxy), (1.0, scale), strict=True):
+            np.testing.assert_allclose(new, factor * old)
+        assert (changed.mesh_scale == scale).all()
 
 
 def test_a_shift_takes_the_pose_of_later_and_leaves_the_end_alone() -> None:

@@ -7,6 +7,7 @@ from valid_tables import replaced
 
 from hoiray.errors import ConfigError
 from hoiray.evaluation.label_truth import compare_labels
+from hoiray.filters.derived import palm_length_m
 from hoiray.filters.rules import Limit, Rules
 from hoiray.schema.calibration import Calibration, CalibrationGuards, GuardLimit
 from hoiray.schema.columns import pack_column, unpack_column
@@ -38,6 +39,25 @@ def test_loose_guards_keep_the_share_of_right_labels_they_are_to_keep_and_hardly
         assert kept <= share <= kept + 0.005
     # of what is nowhere known nothing is limited
     assert {limit.measurement for limit in limits} == set(LOOSE) - {"held_sample_score"}
+
+
+def test_a_hand_that_is_too_small_is_refused_as_one_that_is_too_large() -> None:
+    sizes = [limit for limit in loose_guards(features()) if limit.measurement == "palm_length_m"]
+    assert [limit.bound for limit in sizes] == ["min", "max"]
+    assert sizes[0].value < sizes[1].value
+    table = planted(3, 20)[0]
+    joints = unpack_column(table, LABELS["joints_3d"])
+    palms = palm_length_m(table)
+    limits = (
+        Limit("palm_length_m", float(np.nanmin(palms)), "min"),
+        Limit("palm_length_m", float(np.nanmax(palms)), "max"),
+    )
+    column = LABELS["joints_3d"]
+    for scale, is_right in ((1.0, True), (0.01, False), (100.0, False)):
+        scaled = pack_column(column, joints * np.float32(scale), np.isnan(joints[:, 0, 0]))
+        labels = judge(replaced(table, "joints_3d", scaled), Rules(limits, limits_are_guards=True), "j")
+        for row in labels.to_pylist():
+            assert ("hand_size" in row["reasons"]) == (row["joints_3d"] is not None and not is_right)
 
 
 def test_a_guard_lets_pass_what_lies_at_it_and_what_was_not_measured() -> None:
