@@ -6,6 +6,7 @@ Nothing of it is a label: what is planted lives in memory only, what is counted 
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from math import nan
 from typing import Any, Final
 
 import numpy as np
@@ -28,6 +29,7 @@ from hoiray.stages.measure import FUSED, measure
 from hoiray.stages.rejudge import Judgement, Part, parts_of, rejudge
 from hoiray.stages.view import hand_of
 from hoiray.trust.canaries import KINDS, Clip, Fault, is_wrong, miss_rate
+from hoiray.trust.features import features_of
 
 MIN_ACCEPTED: Final = 2
 """Accepted labels of a track that is made a canary."""
@@ -55,12 +57,13 @@ def plant_canaries(
     Raises:
         InputError: no label is accepted, so there is nothing to plant on.
     """
-    names = _videos_with_accepted(parts, judgement)
+    names, mistaken = _scanned(parts, judgement)
     if not names:
         expected, fix = f"tracks with {MIN_ACCEPTED} accepted labels", "Loosen the limits, or label more videos."
         raise InputError(describe(what="predictions", expected=expected, found="none", fix=fix))
     order = np.random.default_rng(seed).permutation(len(names))[:num_clips]
     drawn = sorted(names[index] for index in order.tolist())
+    leads = np.random.default_rng((seed, 1)).choice(mistaken, len(drawn)) if mistaken.size else [nan] * len(drawn)
     wrong = {kind: np.zeros(len(drawn), dtype=np.int64) for kind in KINDS}
     missed = {kind: np.zeros(len(drawn), dtype=np.int64) for kind in KINDS}
     predict_id = ""
@@ -69,7 +72,8 @@ def plant_canaries(
         place = drawn.index(video["video_id"][0].as_py())
         for kind, faults in KINDS.items():
             for fault in faults:
-                num_wrong, num_missed = _counted(video, fault, judgement, hand)
+                table, is_bad = planted_video(video, fault, hand, mistaken_lead=float(leads[place]))
+                num_wrong, num_missed = _counted(video, table, is_bad, judgement)
                 wrong[kind][place] += num_wrong
                 missed[kind][place] += num_missed
     judge_id = make_judge_id(predict_id, judgement.limits, limits_sha256=judgement.limits_sha256)
@@ -94,13 +98,16 @@ def plant_in_labelling(job: LabelJob, *, num_clips: int, seed: int = 0, max_rows
     return plant_canaries(parts, Judgement.by(job.run.limits), hand_of(job.store), num_clips=num_clips, seed=seed)
 
 
-def planted_video(labels: pa.Table, fault: Fault, hand: HandModel | None) -> tuple[pa.Table, npt.NDArray[np.bool_]]:
+def planted_video(
+    labels: pa.Table, fault: Fault, hand: HandModel | None, *, mistaken_lead: float = nan
+) -> tuple[pa.Table, npt.NDArray[np.bool_]]:
     """Make the track of a video with most accepted labels wrong.
 
     Args:
         labels: schema ``labels``, all rows of one video, sorted by key.
         fault: one of those of :data:`hoiray.trust.canaries.KINDS`.
         hand: as in :func:`plant_canaries`.
+        mistaken_lead: of a mirrored hand whose side was guessed, see :func:`mistaken_leads`.
 
     Returns:
         Schema ``predictions``, in the same order, spatial measurements taken anew of what was changed; and (N,) rows
@@ -108,7 +115,7 @@ def planted_video(labels: pa.Table, fault: Fault, hand: HandModel | None) -> tup
     """
     rows = _track_with_most_accepted(labels)
     track = labels.take(pa.array(rows))
-    clip = _clip_of(track)
+    clip = replace(_clip_of(track), mistaken_lead=mistaken_lead)
     changed = _posed_anew(fault(clip), track, hand)
     table = labels.select([column.name for column in PREDICTION_COLUMNS]).replace_schema_metadata(None)
     again = _measured(track, changed, hand).select(table.column_names).cast(table.schema)
@@ -135,23 +142,45 @@ def _drawn_keys(job: LabelJob, seed: int, max_rows: int) -> list[str]:
     return [marker.data_key for marker in read_markers(job.store, job.predictions, sorted(shards))]
 
 
-def _counted(labels: pa.Table, fault: Fault, judgement: Judgement, hand: HandModel | None) -> tuple[int, int]:
+def mistaken_leads(labels: pa.Table) -> npt.NDArray[np.float64]:
+    """(P,) how clearly tracks tell for a side that they have not, as far as it can be known without truth.
+
+    Where two hands of a frame are said to be of one side, one of them is of the other, if they are of one person: taken
+    for it is the one for which less tells. Measured beside the truth of two synthetic wild sets, the medians of these
+    leads were 0.0034 and 0.0062, those of all hands whose side was mistaken 0.0035 and 0.0062, and those of the others
+    0.0095 and 0.0214.
+
+    Args:
+        labels: schema ``labels``, whole videos.
+    """
+    is_alike, lead = features_of(labels, ("same_side_in_frame", "side_lead")).T
+    asked = labels.select(["video_id", "frame_index", "is_right", "side_lead"]).filter(
+        pa.array((is_alike == 1.0) & ~np.isnan(lead))
+    )
+    least = asked.group_by(["video_id", "frame_index", "is_right"], use_threads=False).aggregate([("side_lead", "min")])
+    return least["side_lead_min"].to_numpy().astype(np.float64)
+
+
+def _counted(
+    labels: pa.Table, planted: pa.Table, is_bad: npt.NDArray[np.bool_], judgement: Judgement
+) -> tuple[int, int]:
     """Return how many accepted labels of a video were made wrong, and how many of those are accepted still."""
-    table, is_bad = planted_video(labels, fault, hand)
-    judged = judge(table, judgement.rules, "-")
+    judged = judge(planted, judgement.rules, "-")
     counts = is_bad & labels["accepted"].to_numpy()
     return int(counts.sum()), int((counts & judged["accepted"].to_numpy()).sum())
 
 
-def _videos_with_accepted(parts: Sequence[Part], judgement: Judgement) -> list[str]:
-    found = []
+def _scanned(parts: Sequence[Part], judgement: Judgement) -> tuple[list[str], npt.NDArray[np.float64]]:
+    """Return the videos with enough accepted labels in one track, and the :func:`mistaken_leads` of all."""
+    found, leads = list[str](), []
     for _, labels in rejudge(list(parts), judgement):
         accepted = (
             labels.filter(labels["accepted"]).group_by(["video_id", "track_index"]).aggregate([([], "count_all")])
         )
         enough = accepted.filter(pc.greater_equal(accepted["count_all"], MIN_ACCEPTED))
         found += pc.unique(enough["video_id"]).to_pylist()
-    return sorted(found)
+        leads.append(mistaken_leads(labels))
+    return sorted(found), np.concatenate([np.empty(0), *leads])
 
 
 def _videos(parts: Sequence[Part], judgement: Judgement, names: set[str]) -> Iterator[pa.Table]:

@@ -56,6 +56,7 @@ class Clip:
         joints_2d_px: (N, 21, 2).
         global_orient, hand_pose: (N, 3) and (N, 45), axis-angle; NaN with joints only.
         mesh_scale: (N,) by which the mesh of the parameters is too large.
+        mistaken_lead: what a track tells for its side where the teacher by itself mistook it; NaN: not known.
         is_planted: (N,) rows that were changed.
         is_posed_anew: the 3D joints are to be taken from the parameters, where there are some.
     """
@@ -70,21 +71,24 @@ class Clip:
     hand_pose: Floats
     mesh_scale: Floats
     is_planted: Bools
+    mistaken_lead: float = nan
     is_posed_anew: bool = False
 
 
 def mirrored(clip: Clip) -> Clip:
     """Take the hand for one of the other side: everything is seen in a mirror about the middle of its box.
 
-    Where the side was guessed, what told for it tells against it now.
+    Where the side was guessed, as much tells for the other one now as the run's own mistakes have; where none of those
+    is known, what told for the side tells against it, which no real mistake's does.
     """
+    told = -clip.side_lead if isnan(clip.mistaken_lead) else np.full(len(clip.side_lead), clip.mistaken_lead)
     centre, _ = to_center_size(clip.bbox_xyxy)
     joints_2d = clip.joints_2d_px.copy()
     joints_2d[..., 0] = 2.0 * centre[:, None, 0] - joints_2d[..., 0]
     return _planted(
         clip,
         is_right=~clip.is_right,
-        side_lead=-clip.side_lead,
+        side_lead=np.where(np.isnan(clip.side_lead), np.nan, told),
         joints_3d_m=mirror_points(clip.joints_3d_m),
         joints_2d_px=joints_2d,
         global_orient=mirror_axis_angle(clip.global_orient),

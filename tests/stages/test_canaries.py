@@ -2,17 +2,19 @@
 
 import numpy as np
 import pytest
+from filter_scenes import predictions
 from labelled_run import labelled_run
+from valid_tables import replaced
 
 from hoiray.config.what import PaperLimits
 from hoiray.errors import InputError
 from hoiray.filters.rules import Rules
 from hoiray.hand.model import HandModel
 from hoiray.io.store import Store
-from hoiray.schema.columns import unpack_column
+from hoiray.schema.columns import pack_column, unpack_column
 from hoiray.schema.label_columns import SPATIAL_NAMES
 from hoiray.schema.tables import LABELS
-from hoiray.stages.canaries import plant_canaries, plant_in_labelling, planted_video
+from hoiray.stages.canaries import mistaken_leads, plant_canaries, plant_in_labelling, planted_video
 from hoiray.stages.canary_file import canary_key, read_canaries, write_canaries
 from hoiray.stages.judge import judge
 from hoiray.stages.label_job import LabelJob
@@ -85,6 +87,32 @@ def test_a_labelling_plants_in_so_many_of_its_shards_as_it_takes(job: LabelJob) 
     # one shard is enough for as many rows, whatever the run holds
     few = plant_in_labelling(job, num_clips=2, seed=4, max_rows=1)
     assert few.num_clips <= whole.num_clips
+
+
+def test_of_two_hands_of_one_side_the_one_for_which_less_tells_is_the_mistaken_one() -> None:
+    table = predictions(seed=3, num_videos=8)
+    leads = np.random.default_rng(0).uniform(0.001, 0.1, table.num_rows).astype(np.float32)
+    unknown = np.arange(table.num_rows) % 7 == 0
+    table = replaced(table, "side_lead", pack_column(LABELS["side_lead"], leads, unknown))
+    labels = judge(table, Rules(()), "j")
+    frames: dict[tuple[str, int, bool], dict[int, float]] = {}
+    for row in labels.to_pylist():
+        hands = frames.setdefault((row["video_id"], row["frame_index"], row["is_right"]), {})
+        said = np.inf if row["side_lead"] is None else row["side_lead"]
+        hands[row["track_index"]] = min(said, hands.get(row["track_index"], np.inf))
+    wanted = [min(hands.values()) for hands in frames.values() if len(hands) > 1]
+    assert sorted(mistaken_leads(labels)) == pytest.approx(sorted(lead for lead in wanted if np.isfinite(lead)))
+    assert 0 < len(wanted) < len(frames)
+
+
+def test_a_mirror_is_planted_with_the_lead_of_the_runs_own_mistakes(job: LabelJob, hand: HandModel) -> None:
+    labels = stored_video(job.store.uri, "a")
+    guessed = pack_column(LABELS["side_lead"], np.full(labels.num_rows, 0.05, np.float32))
+    labels = judge(replaced(labels, "side_lead", guessed), Rules(()), "j")
+    for lead, wanted in ((0.003, 0.003), (float("nan"), -0.05)):
+        planted, is_bad = planted_video(labels, faults.mirrored, hand, mistaken_lead=lead)
+        assert is_bad.any()
+        assert planted["side_lead"].to_numpy()[is_bad] == pytest.approx(wanted)
 
 
 def test_what_is_not_changed_is_measured_as_it_is_stored(job: LabelJob, hand: HandModel) -> None:

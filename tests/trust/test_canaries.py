@@ -64,6 +64,13 @@ def test_a_mirror_twice_is_no_mirror() -> None:
         np.testing.assert_allclose(getattr(again, name), getattr(good, name))
 
 
+def test_a_mirror_tells_for_its_side_as_mistakes_do_where_sides_are_guessed() -> None:
+    good = replace(clip(), mistaken_lead=0.002)
+    assert (mirrored(good).side_lead == 0.002).all()
+    given = replace(good, side_lead=np.full(COUNT, np.nan))
+    assert np.isnan(mirrored(given).side_lead).all()
+
+
 def test_a_held_pose_is_the_first_one_and_goes_with_its_box() -> None:
     good, changed = clip(), frozen(clip())
     assert (changed.hand_pose == good.hand_pose[0]).all()
