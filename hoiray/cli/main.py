@@ -380,6 +380,9 @@ def reproduce_command(
     out: Annotated[str, typer.Option(help="Folder for data and trainings.")] = "out/reproduce",
     results: Annotated[str, typer.Option(help="Folder for the outcome.")] = "out/reproduce/results",
     size: Annotated[str, typer.Option(help="nano, or tiny for a look at the machinery.")] = "nano",
+    steps: Annotated[
+        int | None, typer.Option(help="Optimiser steps of every arm; default: of the size.", min=2)
+    ] = None,
     seeds: Annotated[int, typer.Option(help="Trainings of each arm.", min=1)] = 5,
     parallel: Annotated[int | None, typer.Option(help="Commands at once; default: one a core.", min=1)] = None,
     ray_address: Annotated[str | None, typer.Option(help="A Ray cluster to label and train on.")] = None,
@@ -392,6 +395,7 @@ def reproduce_command(
         out=out,
         results=results,
         size=size,
+        num_steps=steps,
         num_seeds=seeds,
         parallel=parallel,
         ray_address=ray_address,

@@ -4,7 +4,7 @@ import json
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import typer
@@ -17,7 +17,7 @@ from hoiray.selftrain.arms import AMOUNTS, Bench
 from hoiray.selftrain.paper_tables import TABLES
 from hoiray.selftrain.reproduce import Plan, collect, document, reproduce
 from hoiray.selftrain.reproduce_report import claims_plot, fractions_plot, markdown
-from hoiray.selftrain.twin import PRESET, WORLDS
+from hoiray.selftrain.twin import PRESET, WORLDS, Amounts
 
 EVERY_TABLE: Final = "all"
 
@@ -30,6 +30,7 @@ class ReproduceRequest:
     out: str
     results: str
     size: str
+    num_steps: int | None
     num_seeds: int
     parallel: int | None
     ray_address: str | None
@@ -56,13 +57,28 @@ def run_reproduce(request: ReproduceRequest) -> None:
     parallel = request.parallel or (1 if request.ray_address else cores)
     plan = Plan(tables, tuple(range(request.num_seeds)), parallel=parallel, workers=cores)
     where = ("--ray-address", request.ray_address) if request.ray_address else ("--no-ray",)
-    bench = Bench(store, AMOUNTS[request.size], where, where)
+    bench = Bench(store, amounts_of(request), where, where)
     results = Store.open(request.results)
 
     with working_in(store) as runner:
         reproduce(plan, bench, runner, after_seed=lambda: write_results(bench, plan, request, results))
     typer.echo(results.read("reproduce.md").decode())
     typer.echo(f"written: {results.url('reproduce.md')}")
+
+
+def amounts_of(request: ReproduceRequest) -> Amounts:
+    """Return how much there is of everything: as the size says, but for the number of steps that was asked for.
+
+    Raises:
+        ConfigError: the steps cannot be dealt out evenly to the epochs.
+    """
+    amounts = AMOUNTS[request.size]
+    if request.num_steps is None:
+        return amounts
+    if request.num_steps % amounts.epochs:
+        expected, fix = f"a multiple of its {amounts.epochs} epochs", "Take a step more or less."
+        raise ConfigError(describe(what="--steps", expected=expected, found=str(request.num_steps), fix=fix))
+    return replace(amounts, steps_per_epoch=request.num_steps // amounts.epochs)
 
 
 def write_results(bench: Bench, plan: Plan, request: ReproduceRequest, out: Store) -> None:
@@ -83,7 +99,9 @@ def header_of(bench: Bench, plan: Plan, request: ReproduceRequest) -> dict[str, 
     amounts = bench.amounts
     steps = amounts.epochs * amounts.steps_per_epoch
     return {
-        "command": f"hoiray reproduce {' '.join(request.tables)} --size {request.size} --seeds {request.num_seeds}",
+        "command": f"hoiray reproduce {' '.join(request.tables)} --size {request.size}"
+        + ("" if request.num_steps is None else f" --steps {request.num_steps}")
+        + f" --seeds {request.num_seeds}",
         "hoiray": __version__,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
         "network": f"preset {PRESET}, {steps} steps of {amounts.batch_size} crops in every arm",

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from hoiray.cli.reproduce import ReproduceRequest, run_reproduce
+from hoiray.cli.reproduce import ReproduceRequest, amounts_of, run_reproduce
 from hoiray.errors import ConfigError
 from hoiray.io.store import Store
 from hoiray.selftrain.lock import only_here
 
-REQUEST = ReproduceRequest(("table2",), "out", "results", "tiny", 1, None, None)
+REQUEST = ReproduceRequest(("table2",), "out", "results", "tiny", None, 1, None, None)
 
 
 @pytest.mark.parametrize(
@@ -18,12 +18,19 @@ REQUEST = ReproduceRequest(("table2",), "out", "results", "tiny", 1, None, None)
     [
         (replace(REQUEST, tables=("table1",)), "TABLE: expected one of table2, .*, all, found 'table1'"),
         (replace(REQUEST, size="medium"), "--size: expected one of tiny, nano, found 'medium'"),
+        (replace(REQUEST, num_steps=15), "--steps: expected a multiple of its 2 epochs, found 15"),
         (replace(REQUEST, out="s3://bucket/x"), "--out: expected a folder"),
     ],
 )
 def test_what_cannot_be_run_is_refused(request_: ReproduceRequest, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         run_reproduce(request_)
+
+
+def test_an_experiment_may_train_for_longer() -> None:
+    usual = amounts_of(REQUEST)
+    assert amounts_of(replace(REQUEST, num_steps=40)) == replace(usual, steps_per_epoch=20)
+    assert usual.epochs * usual.steps_per_epoch == 10
 
 
 def test_two_in_one_folder_are_refused(tmp_path: Path) -> None:
