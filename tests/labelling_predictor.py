@@ -84,10 +84,19 @@ def make(
 
 
 class FindingPredictor(BoxPredictor):
-    """Finds one hand in the middle of every frame, anew in the first frame it sees."""
+    """Finds one hand in the middle of every frame, anew in the first frame it sees; answers as its tracker had it."""
 
     def new_tracker(self) -> "_MiddleTracker":
         return _MiddleTracker()
+
+    def _answer(self, request: HandRequest, turns: np.ndarray) -> HandPredictions:
+        if request.upright_px is not None:
+            turns = turns + 0.05 * np.nan_to_num(request.upright_px[:, 1, 0])
+        return super()._answer(request, turns)
+
+
+def make_finding(*, checkpoint_uri: str | None, hand_path: Path | None, device: str) -> FindingPredictor:
+    return FindingPredictor()
 
 
 class _MiddleTracker:
@@ -98,4 +107,5 @@ class _MiddleTracker:
         height, width = image.shape[:2]
         box = np.array([[0.25 * width, 0.25 * height, 0.75 * width, 0.75 * height]])
         source, self.has_begun = "tracked" if self.has_begun else "detected", True
-        return DetectedHands(box, np.array([True]), np.array([0]), (source,))
+        upright = np.array([[[width / 2, height / 2], [width / 2 + frame_index, 0.0]]])
+        return DetectedHands(box, np.array([True]), np.array([0]), (source,), upright)

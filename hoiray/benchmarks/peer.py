@@ -130,10 +130,14 @@ class _Labelling:
 
     def run(self) -> float:
         """Label the clips from an empty folder; return the seconds."""
+        from hoiray.predictors.landmarks.predictor import LandmarkPredictor
         from hoiray.stages.label_job import open_label_job
         from hoiray.stages.label_shard import ShardResult, label_here
 
         shutil.rmtree(self._folder, ignore_errors=True)
+        # or the networks would know every crop from the run before
+        assert isinstance(self._tools.predictor, LandmarkPredictor)
+        self._tools.predictor.networks.forget()
         begin = time.perf_counter()
         results = list(label_here(open_label_job(self._run()), self._tools, lambda _count: None))
         seconds = time.perf_counter() - begin

@@ -7,6 +7,10 @@ then needs nothing else. For one that does not, a run names a detector (:mod:`ho
 A box that was found made the crop, and nobody else gave it: the overlap of the answer with it (`box_iou`) is circular,
 wholly where the predictor's own points made the box, and the column `box_source` of a label marks it as such
 (`detected`, `tracked`).
+
+A tracker that reads a hand's points to follow it also knows how the hand is turned, which its box does not tell. It may
+say so (`upright_px`): this is kept with the hand, asked with it, and stored with its prediction, so that a predictor
+that wants its hands upright need not find out anew, and a replay asks the very same question.
 """
 
 from dataclasses import dataclass, fields
@@ -34,12 +38,15 @@ class DetectedHands:
         is_right: (N,).
         hand_index: (N,) number of each hand: the same in every frame in which it is followed, different in a frame.
         sources: (N,) found anew, or followed from the frame before.
+        upright_px: (N, 2, 2) of the square that shows each hand upright, its centre and the middle of its upper edge,
+            in px of the frame; NaN where that is not known; None: of no hand.
     """
 
     boxes_xyxy: FloatArray
     is_right: npt.NDArray[np.bool_]
     hand_index: npt.NDArray[np.integer]
     sources: tuple[BoxSource, ...]
+    upright_px: FloatArray | None = None
 
     def __post_init__(self) -> None:
         """Refuse boxes without area, two hands of one number, and lengths that differ.
@@ -47,13 +54,17 @@ class DetectedHands:
         Raises:
             ContractError: names what is wrong.
         """
-        lengths = {field.name: len(getattr(self, field.name)) for field in fields(self)}
+        known = {field.name: getattr(self, field.name) for field in fields(self)}
+        lengths = {name: len(values) for name, values in known.items() if values is not None}
         if len(set(lengths.values())) > 1 or self.boxes_xyxy.shape[1:] != (4,):
             expected, found = "boxes (N, 4), and one side, number and source each", str(lengths)
             raise ContractError(describe(what="detected hands", expected=expected, found=found, fix=_FIX))
         if not (np.isfinite(self.boxes_xyxy).all() and (np.nan_to_num(boxes.area(self.boxes_xyxy)) > 0).all()):
             found = str(self.boxes_xyxy.tolist())
             raise ContractError(describe(what="detected hands", expected="boxes with an area", found=found, fix=_FIX))
+        if self.upright_px is not None and self.upright_px.shape[1:] != (2, 2):
+            expected, found = "two points of each upright square (N, 2, 2)", str(self.upright_px.shape)
+            raise ContractError(describe(what="detected hands", expected=expected, found=found, fix=_FIX))
         if len(np.unique(self.hand_index)) < len(self):
             found = str(self.hand_index.tolist())
             raise ContractError(describe(what="detected hands", expected="a number each", found=found, fix=_FIX))

@@ -57,6 +57,9 @@ class HandRequest:
         control_points_m: (B, 21, 3) of the object's model in its own axes, published order; NaN where unknown.
         views: how each row's crop deviates from the predictor's own square, for a test-time ensemble; None: not at all.
             A predictor that cannot vary its crops refuses a request that has some.
+        upright_px: (B, 2, 2) of the square that shows each hand upright, its centre and the middle of its upper edge,
+            as the predictor's own tracker said; NaN where it said nothing; None: of no hand. A predictor whose crops
+            follow from boxes takes no notice.
     """
 
     frames: npt.NDArray[np.uint8]
@@ -67,6 +70,7 @@ class HandRequest:
     K: FloatArray
     control_points_m: FloatArray
     views: Views | None = None
+    upright_px: FloatArray | None = None
 
     @classmethod
     def make(
@@ -80,6 +84,7 @@ class HandRequest:
         K: npt.ArrayLike | None = None,
         control_points_m: npt.ArrayLike | None = None,
         views: Views | None = None,
+        upright_px: npt.ArrayLike | None = None,
     ) -> "HandRequest":
         """Fill in NaN for what is not known, and repeat one K or one object for all hands.
 
@@ -96,6 +101,7 @@ class HandRequest:
             _rows(K, count, (3, 3)),
             _rows(control_points_m, count, (NUM_JOINTS, 3)),
             views,
+            None if upright_px is None else _rows(upright_px, count, (2, 2)),
         )
 
     def __post_init__(self) -> None:
@@ -114,6 +120,8 @@ class HandRequest:
         _expect("request, control_points_m", self.control_points_m, (count, NUM_JOINTS, 3))
         if self.views is not None and len(self.views.side_factors) != count:
             _refuse("request, views", f"{count}, one a hand", str(len(self.views.side_factors)))
+        if self.upright_px is not None:
+            _expect("request, upright_px", self.upright_px, (count, 2, 2))
         outside = (self.frame_index < 0) | (self.frame_index >= len(self.frames))
         if outside.any():
             row = int(np.argmax(outside))
@@ -158,8 +166,10 @@ class HandRequest:
         views = self.views
         if views is not None:
             views = Views(*(getattr(views, spec.name)[chosen] for spec in fields(views)))
+        upright_px = None if self.upright_px is None else self.upright_px[chosen]
         names = ("frame_index", "hand_boxes_xyxy", "is_right", "object_boxes_xyxy", "K", "control_points_m")
-        return replace(self, views=views, **{name: getattr(self, name)[chosen] for name in names})
+        of_rows = {name: getattr(self, name)[chosen] for name in names}
+        return replace(self, views=views, upright_px=upright_px, **of_rows)
 
     def object_obstacles(self) -> tuple[str | None, ...]:
         """Say for each row why no object pose can be asked for; None where it can."""

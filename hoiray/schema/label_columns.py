@@ -57,6 +57,16 @@ _HAND: Final = (
         vocabulary=("given", "detected", "tracked"),
     ),
     Column(
+        "upright_px",
+        "float32",
+        "Of the square that shows the hand upright, as the tracker that found the hand said: its centre, and the middle"
+        " of its upper edge. A predictor of upright hands looks there. Null where nobody said.",
+        "px",
+        (2, 2),
+        nullable=True,
+        frame="image",
+    ),
+    Column(
         "failure",
         "string",
         "Why the predictor gave no answer: then the prediction is null. Null where it answered.",

@@ -100,23 +100,23 @@ REFUSALS: Final = TableSchema(
 )
 PREDICTIONS: Final = TableSchema(
     "predictions",
-    3,
+    4,
     "Every hand in every frame: the fused prediction and its spatial measurements, before any judgement.",
     ("video_id", "frame_index", "hand_index"),
     PREDICTION_COLUMNS,
     (lambda table: nan_has_a_reason(table, SPATIAL_NAMES),),
-    # 2 had no side_lead
-    reads=(2,),
+    # 2 had no side_lead, 3 no upright_px
+    reads=(2, 3),
 )
 LABELS: Final = TableSchema(
     "labels",
-    4,
+    5,
     "Every hand in every frame, accepted or refused, with all that is needed to judge it again, audit it or train.",
     ("video_id", "frame_index", "hand_index"),
     LABEL_COLUMNS,
     (lambda table: nan_has_a_reason(table, MEASUREMENT_NAMES), accepted_has_no_reason),
-    # 2 had no confidence_by_joint, 3 no side_lead
-    reads=(2, 3),
+    # 2 had no confidence_by_joint, 3 no side_lead, 4 no upright_px
+    reads=(2, 3, 4),
 )
 DEAD_LETTERS: Final = TableSchema(
     "dead_letters",

@@ -28,7 +28,7 @@ class HandFacts:
 
     Attributes:
         columns: arrays (B, ...) or lists of texts by name: video_id, frame_index, hand_index, time_s, is_right,
-            side_source, bbox_xyxy, box_source, object_bbox_xyxy (NaN where there is none), crop_change.
+            side_source, bbox_xyxy, box_source, upright_px and object_bbox_xyxy (NaN where there is none), crop_change.
         K: (B, 3, 3); NaN where unknown.
         image_size_wh: of all of them.
         shard_id, predict_id: ids of all of them.

@@ -244,6 +244,7 @@ def _request_of(hands: Sequence[_Hand]) -> HandRequest:
         np.array([hand.video.is_right[hand.row] for hand in hands]),
         object_boxes_xyxy=np.stack([hand.video.object_bbox_xyxy[hand.row] for hand in hands]),
         K=np.stack([hand.video.K for hand in hands]),
+        upright_px=np.stack([hand.video.upright(hand.row) for hand in hands]),
     )
 
 
@@ -257,6 +258,7 @@ def _columns_of(hands: Sequence[_Hand], is_right: npt.NDArray[np.bool_]) -> dict
         "side_source": [hand.video.side_source[hand.row] for hand in hands],
         "bbox_xyxy": np.stack([hand.video.bbox_xyxy[hand.row] for hand in hands]),
         "box_source": [hand.video.box_source(hand.row) for hand in hands],
+        "upright_px": np.stack([hand.video.upright(hand.row) for hand in hands]),
         "object_bbox_xyxy": np.stack([hand.video.object_bbox_xyxy[hand.row] for hand in hands]),
         "crop_change": np.array([hand.crop_change for hand in hands]),
     }

@@ -1,9 +1,9 @@
 """Replay: a frame's labels made again from their video, and held against what is stored of them.
 
-Everything that steered a prediction is in its row: box, side, object's box, intrinsics; views are drawn by the hand's
-name. So the frame is decoded, its hands are predicted by the run's predictor with the run's ensemble, measured, put in
-the place of the stored rows, and the whole video is judged. The frame before and that of each hand's predecessor are
-replayed as well: motion is measured between the two.
+Everything that steered a prediction is in its row: box, side, upright square, object's box, intrinsics; views are drawn
+by the hand's name. So the frame is decoded, its hands are predicted by the run's predictor with the run's ensemble,
+measured, put in the place of the stored rows, and the whole video is judged. The frame before and that of each hand's
+predecessor are replayed as well: motion is measured between the two.
 
 A side that was guessed is replayed as it was decided, for that took the whole track; the set that shapes are compared
 with is, but for the frames replayed, the stored one.
@@ -216,7 +216,7 @@ def _wanted(source: Source, rows: pa.Table) -> WantedVideo:
     """Ask for hands as the rows say they were asked for."""
     numbers = {
         name: unpack_column(rows, PREDICTIONS[name])
-        for name in ("frame_index", "hand_index", "bbox_xyxy", "object_bbox_xyxy", "is_right", "K")
+        for name in ("frame_index", "hand_index", "bbox_xyxy", "upright_px", "object_bbox_xyxy", "is_right", "K")
     }
     return WantedVideo(
         video_id=rows["video_id"][0].as_py(),
@@ -231,6 +231,7 @@ def _wanted(source: Source, rows: pa.Table) -> WantedVideo:
         side_source=("given",) * rows.num_rows,
         K=numbers["K"][0],
         box_sources=tuple(rows["box_source"].to_pylist()),
+        upright_px=numbers["upright_px"],
     )
 
 

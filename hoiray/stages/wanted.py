@@ -45,6 +45,7 @@ class WantedVideo:
         box_sources: (N,) who gave each box; empty: all are given.
         is_boxed: False: there are no boxes, and all frames of the segment are wanted.
         num_frames: of the segment; None: up to the end of the video.
+        upright_px: (N, 2, 2) see :class:`hoiray.predictors.detector.DetectedHands`; None: nobody said.
     """
 
     video_id: str
@@ -61,6 +62,7 @@ class WantedVideo:
     box_sources: tuple[BoxSource, ...] = ()
     is_boxed: bool = True
     num_frames: int | None = None
+    upright_px: FloatArray | None = None
 
     def __len__(self) -> int:
         """Hands."""
@@ -82,6 +84,10 @@ class WantedVideo:
     def box_source(self, row: int) -> BoxSource:
         """Who gave a hand's box."""
         return self.box_sources[row] if self.box_sources else "given"
+
+    def upright(self, row: int) -> FloatArray:
+        """Return centre and upper edge (2, 2) of the square that shows a hand upright; NaN where nobody said."""
+        return np.full((2, 2), np.nan, np.float32) if self.upright_px is None else self.upright_px[row]
 
     def rows_of(self, frame_index: int) -> range:
         """Return which hands are in a frame."""
@@ -174,6 +180,7 @@ def detected_in_frame(video: WantedVideo, frame_index: int, found: DetectedHands
         is_right=is_right[order],
         side_source=tuple(source[row] for row in order),
         box_sources=tuple(found.sources[row] for row in order),
+        upright_px=None if found.upright_px is None else np.asarray(found.upright_px, dtype=np.float32)[order],
     )
 
 

@@ -31,6 +31,8 @@ def test_hands_are_counted() -> None:
         ({"boxes_xyxy": np.array([BOX, [5.0, 5.0, 5.0, 9.0]])}, "boxes with an area"),
         ({"boxes_xyxy": np.array([BOX, [np.nan] * 4])}, "boxes with an area"),
         ({"hand_index": np.array([1, 1])}, "a number each"),
+        ({"upright_px": np.zeros((1, 2, 2))}, "one side, number and source each"),
+        ({"upright_px": np.zeros((2, 4))}, r"two points of each upright square \(N, 2, 2\)"),
     ],
 )
 def test_what_no_frame_can_hold_is_refused(changes: dict[str, Any], message: str) -> None:

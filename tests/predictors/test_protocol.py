@@ -63,6 +63,7 @@ def test_the_first_thing_an_object_pose_lacks_is_named() -> None:
         ({"K": np.eye(4)}, "request, K"),
         ({"control_points_m": np.zeros((3, 8, 3))}, "control_points_m"),
         ({"views": plain_views(2)}, "one a hand"),
+        ({"upright_px": np.zeros((3, 4))}, "request, upright_px"),
     ],
 )
 def test_a_request_that_cannot_be_answered_is_refused_by_name(changed: dict[str, Any], message: str) -> None:
@@ -80,6 +81,14 @@ def test_views_multiply_hands_and_share_their_frames() -> None:
     np.testing.assert_array_equal(many.hand_boxes_xyxy, np.repeat(BOXES, 2, axis=0))
     with pytest.raises(ContractError, match="multiple of 3"):
         request().with_views(plain_views(4))
+
+
+def test_rows_and_views_take_upright_squares_along() -> None:
+    upright = np.arange(12.0).reshape(3, 2, 2)
+    many = request(upright_px=upright).with_views(plain_views(6))
+    assert many.upright_px is not None
+    np.testing.assert_array_equal(many.upright_px, np.repeat(upright, 2, axis=0))
+    assert request().rows(slice(0, 2)).upright_px is None
 
 
 def test_rows_take_their_views_along() -> None:

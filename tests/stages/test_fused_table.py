@@ -22,6 +22,7 @@ def facts(K_of: np.ndarray = K) -> HandFacts:
         "side_source": ["given"] * N,
         "bbox_xyxy": scenes().request.hand_boxes_xyxy,
         "box_source": ["given"] * N,
+        "upright_px": np.where(np.arange(N)[:, None, None] == 1, np.nan, np.ones((N, 2, 2))),
         "object_bbox_xyxy": np.where(np.arange(N)[:, None] == 2, np.nan, scenes().request.object_boxes_xyxy),
         "crop_change": np.where(np.arange(N) == 0, np.nan, 0.1),
     }

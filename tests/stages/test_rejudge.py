@@ -118,8 +118,8 @@ def test_labels_are_written_under_the_number_of_their_part(tmp_path: Path) -> No
 
 
 def test_predictions_and_labels_of_an_older_version_are_judged_with_what_they_lack_as_null(tmp_path: Path) -> None:
-    table = predictions(seed=5, num_videos=2)
-    for schema, lacking in ((PREDICTIONS, {"side_lead"}), (LABELS, {"side_lead", "confidence_by_joint"})):
+    table, newer = predictions(seed=5, num_videos=2), {"side_lead", "upright_px"}
+    for schema, lacking in ((PREDICTIONS, newer), (LABELS, newer | {"confidence_by_joint"})):
         whole = table if schema is PREDICTIONS else judge(table, Judgement.by(LIMITS).rules, "x")
         old = whole.drop_columns(list(lacking)).replace_schema_metadata(
             {"hoiray.schema": schema.name, "hoiray.schema_version": str(min(schema.reads))}

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from labelling import Clip, run_of, write_videos
-from labelling_predictor import BoxPredictor
+from labelling_predictor import BoxPredictor, FindingPredictor
 from valid_tables import replaced
 
 from hoiray.errors import ContractError, InputError
@@ -57,6 +57,25 @@ def test_a_frame_comes_out_of_its_video_as_it_is_stored(
         known = {comparison.name for comparison in one.comparisons if comparison.num_values}
         assert {"joints_3d", "min_bone_length_ratio", "spread_3d_m"} <= known
         assert ("motion_2d_mean_box_sides" in known) == ("crop_change" in known) == (frame > 0)
+
+
+def test_a_hand_that_was_found_is_asked_for_as_its_tracker_had_it(tmp_path: Path) -> None:
+    write_videos(str(tmp_path), {NAME: Clip(3)})
+    plain = ("videos.box_format=none", "videos.boxes_uri=null")
+    teacher = "teacher.predictor=labelling_predictor.make_finding"
+    job = open_label_job(run_of(tmp_path, tmp_path / "out", *plain, teacher))
+    frames = LocalFrames(DecodeSettings(None, num_decoders=1))
+    list(label_here(job, Tools(FindingPredictor(), frames, batch_size=4), lambda _count: None))
+    frames.close()
+    source, stored = find_source(job.store, job.plan, NAME, job.predict_id), stored_video(job.store.uri, NAME)
+    upright_px = unpack_column(stored, LABELS["upright_px"])
+    assert len(np.unique(upright_px, axis=0)) == 3
+    (again,) = replay_frame(source, stored, job.rules, 2)
+    assert again.is_same
+    # it is what the answer hangs on
+    other = replaced(stored, "upright_px", pack_column(LABELS["upright_px"], upright_px[::-1].copy()))
+    (changed,) = replay_frame(source, other, job.rules, 2)
+    assert not changed.is_close
 
 
 def test_a_number_that_was_changed_is_found_with_its_difference(

@@ -101,7 +101,8 @@ def test_without_boxes_every_frame_of_every_segment_is_wanted_once(tmp_path_fact
 
 def test_hands_that_were_found_are_wanted_in_the_order_of_their_numbers(wanted: dict[str, WantedVideo]) -> None:
     boxes = np.array([[1.0, 2, 30, 40], [50, 60, 70, 80]])
-    found = DetectedHands(boxes, np.array([False, True]), np.array([5, 2]), ("tracked", "detected"))
+    upright = np.arange(8.0).reshape(2, 2, 2)
+    found = DetectedHands(boxes, np.array([False, True]), np.array([5, 2]), ("tracked", "detected"), upright)
     video = detected_in_frame(wanted["clip 00.mp4 from 0"], 7, found, "boxes")
     assert list(video.rows_of(7)) == [0, 1]
     assert list(video.rows_of(6)) == []
@@ -110,6 +111,8 @@ def test_hands_that_were_found_are_wanted_in_the_order_of_their_numbers(wanted: 
     assert video.bbox_xyxy.tolist() == boxes[::-1].tolist()
     assert video.side_source == ("given", "given")
     assert [video.box_source(row) for row in (0, 1)] == ["detected", "tracked"]
+    assert video.upright(0).tolist() == upright[1].tolist()
+    assert np.isnan(wanted["clip 00.mp4 from 0"].upright(0)).all()
     assert np.isnan(video.object_bbox_xyxy).all()
     guessed = detected_in_frame(video, 7, found, "both")
     assert guessed.side_source == ("guessed", "guessed")

@@ -17,11 +17,10 @@ from hoiray.hand.joints import NUM_JOINTS
 from hoiray.io.landmark_files import FILES, network_path
 from hoiray.predictors.landmarks.palm import INPUT_PX as PALM_PX
 from hoiray.predictors.landmarks.palm import Palms, decode_palms, letterbox
-from hoiray.predictors.landmarks.regions import Regions
+from hoiray.predictors.landmarks.regions import Regions, regions_of_points, regions_of_upright
 from hoiray.predictors.warp import cut_crops, cut_crops_with_opencv
 
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
     from hoiray.predictors.landmarks.graph_network import GraphNetwork
@@ -34,6 +33,12 @@ INPUT_PX: Final = 224
 MAX_CROPS: Final = 64
 """Crops that go through an accelerator at once. On a CPU they go one by one: that is as fast, and then the numbers of
 a crop do not depend on its company, to the last bit."""
+
+MAX_KEPT: Final = 4096
+"""Answers about crops that are kept, a KB each: enough for what lies between a tracker's reading and a prediction's."""
+
+_LOST: Final = 0.05
+"""A second look may be so much less sure than the first, since it is better centred."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,14 +65,21 @@ class Readings:
         """Return some of them."""
         return Readings(*(getattr(self, field.name)[chosen] for field in fields(self)))
 
-    def better(self, other: "Readings", is_other: npt.NDArray[np.bool_]) -> "Readings":
-        """Return these, and the other ones where told."""
-        pairs = ((getattr(self, field.name), getattr(other, field.name)) for field in fields(self))
-        return Readings(*(np.where(is_other.reshape(-1, *(1,) * (a.ndim - 1)), b, a) for a, b in pairs))
+    def replaced(self, rows: npt.NDArray[np.integer], others: "Readings") -> "Readings":
+        """Return these, with other ones in some rows."""
+        changed = Readings(*(getattr(self, field.name).copy() for field in fields(self)))
+        for field in fields(self):
+            getattr(changed, field.name)[rows] = getattr(others, field.name)
+        return changed
 
 
 class HandNetworks:
-    """The networks on a device."""
+    """The networks on a device.
+
+    On a CPU the answers about the last crops are kept: a tracker reads the very crop that the plain view of a
+    prediction shows, and a hand of unknown side is asked about twice. The key is the crop's pixels, so that an answer
+    which was kept is the one that would be computed again.
+    """
 
     def __init__(self, folder: Path, *, device: str, variants: Sequence[Variant] = ("full", "lite")) -> None:
         """Load them.
@@ -86,13 +98,18 @@ class HandNetworks:
         self.device = device
         self.digest = hashlib.sha256(" ".join(FILES[name].sha256 for name in names).encode()).hexdigest()
         self._networks = {name: _load(path, device) for name, path in paths.items()}
+        self._kept: dict[bytes, list[FloatArray]] = {}
+
+    def forget(self) -> None:
+        """Drop the answers that are kept: for who measures how long they take."""
+        self._kept.clear()
 
     def find_palms(self, frame: Frames) -> Palms:
         """Find palms in a frame (H, W, 3)."""
         height, width = frame.shape[:2]
         A = letterbox(width, height)
         pixels = self._pixels(frame[None], np.zeros(1, np.int64), A[None], PALM_PX, None)
-        regressions, logits = self._run("palm_detection_full", pixels)
+        regressions, logits = self._computed("palm_detection_full", pixels)
         return decode_palms(regressions[0], logits[0], A)
 
     def read(
@@ -126,6 +143,38 @@ class HandNetworks:
         unturned = world.reshape(count, NUM_JOINTS, 3) @ np.swapaxes(rotation_z(-turns), -1, -2)
         return Readings(in_frame, unturned, presence.ravel(), right.ravel())
 
+    def settle(
+        self,
+        frames: Frames,
+        frame_index: npt.NDArray[np.integer],
+        regions: Regions,
+        *,
+        min_presence: float,
+    ) -> tuple[Readings, Regions]:
+        """Read hands whose squares are known about, and once more those that turn out to lie elsewhere in them.
+
+        Args:
+            frames: (F, H, W, 3).
+            frame_index: (N,) the frame of each square.
+            regions: N squares.
+            min_presence: below it there is no hand that could lie elsewhere.
+
+        Returns:
+            The readings, and the squares that they are of: those of the points themselves, or as good as these, and
+            such as `upright_px` holds to the last bit.
+        """
+        squares = regions_of_upright(regions.upright_px)
+        readings = self.read(frames, frame_index, squares)
+        centred = regions_of_points(readings.points_px)
+        moved = np.flatnonzero((readings.presence >= min_presence) & ~squares.is_near(centred))
+        if len(moved) == 0:
+            return readings, squares
+        closer = regions_of_upright(centred.rows(moved).upright_px)
+        again = self.read(frames, frame_index[moved], closer)
+        kept = again.presence >= readings.presence[moved] - _LOST
+        rows = moved[kept]
+        return readings.replaced(rows, again.rows(kept)), squares.replaced(rows, closer.rows(kept))
+
     def _pixels(
         self, frames: Frames, frame_index: npt.NDArray[np.integer], A: FloatArray, size_px: int, views: Views | None
     ) -> "Tensor":
@@ -146,7 +195,23 @@ class HandNetworks:
         return cut if views is None else change_crops(cut, views)
 
     def _run(self, name: str, pixels: "Tensor") -> list[FloatArray]:
-        """Run a network on crops; return its outputs as (N, ...) float64 on the host."""
+        """Return what a network says of crops, (N, ...) float64 on the host: computed, or kept from before."""
+        if self.device != "cpu":
+            return self._computed(name, pixels)
+        crops = pixels.numpy()
+        keys = [hashlib.sha256(name.encode() + crop.tobytes()).digest() for crop in crops]
+        rows = []
+        for row, key in enumerate(keys):
+            answer = self._kept.get(key)
+            if answer is None:
+                answer = self._kept[key] = self._computed(name, pixels[row : row + 1])
+            rows.append(answer)
+        for key in list(self._kept)[: max(len(self._kept) - MAX_KEPT, 0)]:
+            del self._kept[key]
+        return [np.concatenate(of_output) for of_output in zip(*rows, strict=True)]
+
+    def _computed(self, name: str, pixels: "Tensor") -> list[FloatArray]:
+        """Run a network on crops."""
         import torch
 
         step = 1 if self.device == "cpu" else MAX_CROPS
@@ -154,20 +219,16 @@ class HandNetworks:
         with torch.inference_mode():
             for start in range(0, len(pixels), step):
                 images = pixels[start : start + step].to(self.device).permute(0, 3, 1, 2).float() / 255.0
-                outputs = self._networks[name](images.contiguous(memory_format=_layout(name)))
+                outputs = self._networks[name](images.contiguous(memory_format=torch.channels_last))
                 parts.append([output.double().cpu().numpy() for output in outputs])
         return [np.concatenate(of_output) for of_output in zip(*parts, strict=True)]
 
 
 def _load(path: Path, device: str) -> "GraphNetwork":
+    import torch
+
     from hoiray.io.tflite import read_graph
     from hoiray.predictors.landmarks.graph_network import GraphNetwork
 
-    return GraphNetwork(read_graph(path)).eval().to(device).to(memory_format=_layout(path.stem))
-
-
-def _layout(name: str) -> "torch.memory_format":
-    """Return how a network's images lie in memory: the palm network takes 40 % less with their channels together."""
-    import torch
-
-    return torch.channels_last if name.startswith("palm") else torch.contiguous_format
+    # with the channels of a pixel together, a depthwise convolution takes half the time
+    return GraphNetwork(read_graph(path)).eval().to(device).to(memory_format=torch.channels_last)

@@ -1,7 +1,8 @@
 """The landmark teacher: hand boxes in, hands of the model out, without any training and without a licensed file.
 
-Where fingers point in a box is found by trying four turns and following the points; then every view of the ensemble is
-read around the square that was found, and the hand model is fitted to the image points (:mod:`hoiray.predictors.fit`).
+Where fingers point is told by the tracker that found the hand (:mod:`hoiray.predictors.detector`). In a box that was
+given it is found by trying turns until one is sure, and by following the points. Then every view of the ensemble is
+read around the upright square, and the hand model is fitted to the image points (:mod:`hoiray.predictors.fit`).
 """
 
 from dataclasses import dataclass
@@ -16,7 +17,13 @@ from hoiray.geometry.boxes import clip_to_image
 from hoiray.hand.joints import NUM_JOINTS
 from hoiray.predictors.fit import FitModel, FitSettings, FittedHands, fit_hands
 from hoiray.predictors.landmarks.networks import HandNetworks, Readings
-from hoiray.predictors.landmarks.regions import TRIED_TURNS_RAD, Regions, regions_of_boxes, regions_of_points
+from hoiray.predictors.landmarks.regions import (
+    TRIED_TURNS_RAD,
+    Regions,
+    regions_of_boxes,
+    regions_of_points,
+    regions_of_upright,
+)
 from hoiray.predictors.landmarks.tracker import LandmarkTracker
 from hoiray.predictors.load import choose_device
 from hoiray.predictors.protocol import HandPredictions, HandRequest
@@ -33,11 +40,12 @@ NOT_FITTED: Final = "not_fitted"
 MIN_PRESENCE: Final = 0.5
 """The published graphs' own."""
 
-_VERSION: Final = 1
-"""Of everything here that changes answers; part of the digest."""
+SURE_PRESENCE: Final = 0.9
+MAX_SURE_TURN_RAD: Final = np.pi / 4
+"""A turn is sure where the quick network is, and finds the hand no further turned: no other one is tried then."""
 
-_LOST: Final = 0.05
-"""A second look may be so much less sure than the first, since it is better centred."""
+_VERSION: Final = 2
+"""Of everything here that changes answers; part of the digest."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,15 +113,25 @@ class LandmarkPredictor:
 
     def _read(self, request: HandRequest) -> Readings:
         """Read every view of every hand around the square that shows it upright."""
-        boxes = np.asarray(request.hand_boxes_xyxy, np.float64)
-        keys = np.concatenate([request.frame_index[:, None].astype(np.float64), boxes], axis=1)
+        boxes, frame_index = np.asarray(request.hand_boxes_xyxy, np.float64), request.frame_index
+        told = np.full((len(boxes), 4), np.nan) if request.upright_px is None else request.upright_px.reshape(-1, 4)
+        # NaN is unlike itself; a square without a side is none either
+        told = np.where(np.isfinite(told).all(axis=1, keepdims=True), told, 0.0)
+        keys = np.concatenate([frame_index[:, None].astype(np.float64), boxes, told], axis=1)
         unique, hand_of_row = np.unique(keys, axis=0, return_inverse=True)
-        frame_index = unique[:, 0].astype(np.int64)
-        regions = self.find(request.frames, frame_index, unique[:, 1:])
-        hand_of_row = hand_of_row.reshape(-1)
+        regions = self._regions(request.frames, unique)
         return self.networks.read(
-            request.frames, frame_index[hand_of_row], regions.rows(hand_of_row), views=request.views
+            request.frames, frame_index, regions.rows(hand_of_row.reshape(-1)), views=request.views
         )
+
+    def _regions(self, frames: npt.NDArray[np.uint8], hands: npt.NDArray[np.float64]) -> Regions:
+        """Return the upright squares of hands (N, 9): frame, box, and two points of the square, 0 where unknown."""
+        regions = regions_of_upright(hands[:, 5:].reshape(-1, 2, 2))
+        unknown = np.flatnonzero(regions.sides_px == 0.0)
+        if len(unknown) == 0:
+            return regions
+        found = self.find(frames, hands[unknown, 0].astype(np.int64), hands[unknown, 1:5])
+        return regions.replaced(unknown, found)
 
     def find(
         self, frames: npt.NDArray[np.uint8], frame_index: npt.NDArray[np.integer], boxes: npt.ArrayLike
@@ -127,13 +145,17 @@ class LandmarkPredictor:
         """
         upright = regions_of_boxes(boxes)
         best = self.networks.read(frames, frame_index, upright, variant="lite")
+        is_open = ~_is_sure(best, 0.0)
         for turn in TRIED_TURNS_RAD[1:]:
-            other = self.networks.read(frames, frame_index, upright.turned(turn), variant="lite")
-            best = best.better(other, other.presence > best.presence)
+            rows = np.flatnonzero(is_open)
+            if len(rows) == 0:
+                break
+            other = self.networks.read(frames, frame_index[rows], upright.rows(rows).turned(turn), variant="lite")
+            is_better = other.presence > best.presence[rows]
+            best = best.replaced(rows[is_better], other.rows(is_better))
+            is_open[rows] = ~_is_sure(other, turn)
         first = regions_of_points(best.points_px)
-        second = self.networks.read(frames, frame_index, first)
-        follows = second.presence >= best.presence - _LOST
-        return regions_of_points(best.better(second, follows).points_px)
+        return self.networks.settle(frames, frame_index, first, min_presence=self.min_presence)[1]
 
 
 def make_landmarks(
@@ -176,6 +198,13 @@ def make_landmarks(
     hand = HandModel.load(hand_path, flat_hand_mean=True, tip_set=tip_set)
     threads = torch.get_num_threads()
     return LandmarkPredictor(networks, hand, FitModel.of(hand), FitSettings(), min_presence, threads)
+
+
+def _is_sure(readings: Readings, tried_rad: float) -> npt.NDArray[np.bool_]:
+    """Tell which hands (N,) lie about as their boxes were turned."""
+    turns = regions_of_points(readings.points_px).turns_rad
+    off = np.abs(np.angle(np.exp(1j * (turns - tried_rad))))
+    return np.asarray((readings.presence >= SURE_PRESENCE) & (off <= MAX_SURE_TURN_RAD))
 
 
 def _failures(

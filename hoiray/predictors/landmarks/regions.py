@@ -4,7 +4,7 @@ How a square follows from a palm or from the points of the frame before is part 
 trained on squares made so (MediaPipe's graphs `palm_detection_detection_to_roi` and `hand_landmark_landmarks_to_roi`).
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 import numpy as np
@@ -22,6 +22,9 @@ BOX_FACTOR: Final = 1.4
 
 TRIED_TURNS_RAD: Final = (0.0, np.pi / 2, np.pi, -np.pi / 2)
 """A box does not tell where the fingers point."""
+
+MAX_OFF_CENTRE, MAX_OFF_SIZE, MAX_OFF_TURN_RAD = 0.08, 0.15, np.radians(15.0)
+"""Two squares are as good as one: centres so near in sides, sides so near in parts, turns so near."""
 
 MAX_VIEW_TURN_RAD: Final = np.pi / 6
 """The network reads upright hands: a view of an ensemble is turned no further than its training turned them."""
@@ -64,6 +67,26 @@ class Regions:
         """Return some of them."""
         return Regions(self.centers_px[chosen], self.sides_px[chosen], self.turns_rad[chosen])
 
+    def replaced(self, rows: npt.NDArray[np.integer], others: "Regions") -> "Regions":
+        """Return these, with other squares in some rows."""
+        changed = Regions(self.centers_px.copy(), self.sides_px.copy(), self.turns_rad.copy())
+        for field in fields(self):
+            getattr(changed, field.name)[rows] = getattr(others, field.name)
+        return changed
+
+    @property
+    def upright_px(self) -> npt.NDArray[np.float32]:
+        """The squares as two points each (N, 2, 2): centre and middle of the upper edge, px, as they are stored."""
+        up = _rotated(np.stack([np.zeros_like(self.sides_px), -self.sides_px / 2], axis=-1), self.turns_rad)
+        return np.stack([self.centers_px, self.centers_px + up], axis=1).astype(np.float32)
+
+    def is_near(self, other: "Regions") -> npt.NDArray[np.bool_]:
+        """Tell which squares (N,) show a hand as well as those of the other."""
+        off = np.linalg.norm(self.centers_px - other.centers_px, axis=-1) / other.sides_px
+        turn = np.abs(np.angle(np.exp(1j * (self.turns_rad - other.turns_rad))))
+        is_sized = np.abs(np.log(self.sides_px / other.sides_px)) <= np.log1p(MAX_OFF_SIZE)
+        return np.asarray((off <= MAX_OFF_CENTRE) & is_sized & (turn <= MAX_OFF_TURN_RAD))
+
     def turned(self, by_rad: float) -> "Regions":
         """Return the same squares, turned further."""
         return replace(self, turns_rad=self.turns_rad + by_rad)
@@ -85,6 +108,13 @@ def regions_of_boxes(boxes_xyxy: npt.ArrayLike) -> Regions:
     centers, sizes = boxes.to_center_size(np.asarray(boxes_xyxy, np.float64))
     sides = BOX_FACTOR * sizes.max(axis=-1)
     return Regions(np.asarray(centers, np.float64), sides, np.zeros(len(sides)))
+
+
+def regions_of_upright(upright_px: FloatArray) -> Regions:
+    """Return squares from their centres and the middles of their upper edges (N, 2, 2), px of the frame."""
+    upright = np.asarray(upright_px, np.float64)
+    up = upright[:, 1] - upright[:, 0]
+    return Regions(upright[:, 0], 2.0 * np.linalg.norm(up, axis=-1), _turns(up))
 
 
 def regions_of_palms(boxes_xyxy: FloatArray, points_px: FloatArray) -> Regions:

@@ -10,7 +10,7 @@ from hoiray.geometry import boxes
 from hoiray.hand.joints import SIMPLE_NAMES
 from hoiray.predictors.detector import BoxSource, DetectedHands
 from hoiray.predictors.landmarks.networks import HandNetworks, Readings
-from hoiray.predictors.landmarks.regions import regions_of_palms, regions_of_points
+from hoiray.predictors.landmarks.regions import Regions, regions_of_palms, regions_of_points
 
 FloatArray = npt.NDArray[np.floating]
 Image = npt.NDArray[np.uint8]
@@ -40,12 +40,14 @@ class _Track:
     Attributes:
         number: in the video, free again when it is lost.
         points_px: (21, 2) where it was seen last.
+        upright_px: (2, 2) of the square in which it was seen, see :class:`hoiray.predictors.detector.DetectedHands`.
         right_log_odds: that it is a right hand, by all frames so far.
         source: how it was seen last.
     """
 
     number: int
     points_px: FloatArray
+    upright_px: FloatArray
     right_log_odds: float
     source: BoxSource
 
@@ -80,15 +82,17 @@ class LandmarkTracker:
             np.array([track.right_log_odds > 0 for track in self._tracks], np.bool_),
             np.array([track.number for track in self._tracks], np.int64),
             tuple(track.source for track in self._tracks),
+            np.array([track.upright_px for track in self._tracks], np.float32).reshape(-1, 2, 2),
         )
 
     def _followed(self, image: Image) -> list[_Track]:
         """Return the hands of the frame before that are still seen, where they are now."""
         if not self._tracks:
             return []
-        readings = self._read(image, np.stack([track.points_px for track in self._tracks]))
+        expected = regions_of_points(np.stack([track.points_px for track in self._tracks]))
+        readings, upright_px = self._read(image, expected)
         return [
-            _moved(track, readings.points_px[row], _log_odds(readings.right[row]))
+            _moved(track, readings.points_px[row], upright_px[row], _log_odds(readings.right[row]))
             for row, track in enumerate(self._tracks)
             if readings.presence[row] >= self._min_presence
         ]
@@ -99,30 +103,28 @@ class LandmarkTracker:
         is_new = np.array([not _is_known(box, known) for box in palms.boxes_xyxy], np.bool_)
         if not is_new.any():
             return []
-        regions = regions_of_palms(palms.boxes_xyxy[is_new], palms.points_px[is_new])
-        first = self._networks.read(image[None], np.zeros(len(regions), np.int64), regions)
-        first = first.rows(first.presence >= self._min_presence)
-        if len(first) == 0:
-            return []
-        second = self._read(image, first.points_px)
-        second = second.rows(second.presence >= self._min_presence)
-        free = (number for number in range(len(known) + len(second)) if all(it.number != number for it in known))
+        expected = regions_of_palms(palms.boxes_xyxy[is_new], palms.points_px[is_new])
+        readings, upright_px = self._read(image, expected)
+        free = (number for number in range(len(known) + len(readings)) if all(it.number != number for it in known))
         return [
-            _Track(next(free), second.points_px[row], _log_odds(second.right[row]), "detected")
-            for row in range(len(second))
+            _Track(next(free), readings.points_px[row], upright_px[row], _log_odds(readings.right[row]), "detected")
+            for row in np.flatnonzero(readings.presence >= self._min_presence)
         ]
 
-    def _read(self, image: Image, points_px: FloatArray) -> Readings:
-        regions = regions_of_points(points_px)
-        return self._networks.read(image[None], np.zeros(len(regions), np.int64), regions)
+    def _read(self, image: Image, expected: Regions) -> tuple[Readings, FloatArray]:
+        """Read hands about where they are expected; return their upright squares (N, 2, 2), too."""
+        index = np.zeros(len(expected), np.int64)
+        readings, squares = self._networks.settle(image[None], index, expected, min_presence=self._min_presence)
+        return readings, squares.upright_px
 
 
-def _moved(track: _Track, points_px: FloatArray, log_odds: float) -> _Track:
+def _moved(track: _Track, points_px: FloatArray, upright_px: FloatArray, log_odds: float) -> _Track:
     """Return a hand where it is now; one that has jumped may be another one, whose side is not known from before."""
     step_px = float(np.linalg.norm(points_px - track.points_px, axis=1).mean())
     if step_px > MAX_STEP * float(np.ptp(track.points_px, axis=0).max()):
-        return _Track(track.number, points_px, log_odds, "detected")
-    return replace(track, points_px=points_px, right_log_odds=track.right_log_odds + log_odds, source="tracked")
+        return _Track(track.number, points_px, upright_px, log_odds, "detected")
+    total = track.right_log_odds + log_odds
+    return replace(track, points_px=points_px, upright_px=upright_px, right_log_odds=total, source="tracked")
 
 
 def _log_odds(probability: float) -> float:

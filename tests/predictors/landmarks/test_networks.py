@@ -1,13 +1,16 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from landmark_files import FOLDER, needs_landmarks
 from landmark_scenes import rendered_hand
+from torch import Tensor
 
 from hoiray.config.what import Augmentation
 from hoiray.datasets.augment import draw_views, plain_views
 from hoiray.errors import InputError
 from hoiray.predictors.landmarks.networks import HandNetworks, Readings
-from hoiray.predictors.landmarks.regions import regions_of_boxes, regions_of_points
+from hoiray.predictors.landmarks.regions import regions_of_boxes, regions_of_points, regions_of_upright
 
 ONE = np.zeros(1, np.int64)
 
@@ -17,11 +20,61 @@ def _readings(value: float) -> Readings:
     return Readings(*(np.full(shape, value) for shape in shapes))
 
 
-def test_the_better_of_two_readings_is_taken_row_by_row() -> None:
-    both = _readings(0.25).better(_readings(0.75), np.array([False, True]))
+def test_readings_are_replaced_row_by_row() -> None:
+    first = _readings(0.25)
+    both = first.replaced(np.array([1]), _readings(0.75).rows(np.array([0])))
     assert both.presence.tolist() == [0.25, 0.75]
     assert both.points_m[:, 0, 0].tolist() == [0.25, 0.75]
+    assert first.presence.tolist() == [0.25, 0.25]
     assert len(both.rows(np.array([True, False]))) == 1
+
+
+def _counting(networks: HandNetworks) -> list[str]:
+    """Note every time a network computes."""
+    computed: list[str] = []
+    compute = networks._computed
+
+    def noting(name: str, pixels: Tensor) -> list[np.ndarray]:
+        computed.append(name)
+        return compute(name, pixels)
+
+    networks._computed = noting  # type: ignore[method-assign]
+    return computed
+
+
+@needs_landmarks
+def test_a_crop_is_read_once_and_another_one_anew() -> None:
+    networks = HandNetworks(FOLDER, device="cpu", variants=("lite",))
+    hand = rendered_hand(turn_rad=0.5)
+    regions = regions_of_points(hand.joints_2d_px[None])
+    computed = _counting(networks)
+    first, second = (networks.read(hand.image[None], ONE, regions, variant="lite") for _ in range(2))
+    assert computed == ["hand_landmark_lite"]
+    np.testing.assert_array_equal(first.points_px, second.points_px)
+    networks.forget()
+    anew = networks.read(hand.image[None], ONE, regions, variant="lite")
+    assert len(computed) == 2
+    np.testing.assert_array_equal(first.points_px, anew.points_px)
+    darker = networks.read(hand.image[None] // 2, ONE, regions, variant="lite")
+    assert len(computed) == 3
+    assert not np.array_equal(darker.points_px, first.points_px)
+
+
+@needs_landmarks
+def test_a_hand_is_read_again_only_where_it_lies_elsewhere_in_its_square() -> None:
+    networks = HandNetworks(FOLDER, device="cpu", variants=("full",))
+    computed = _counting(networks)
+    hand = rendered_hand()
+    centred = regions_of_points(hand.joints_2d_px[None])
+    off = replace(centred, centers_px=centred.centers_px + np.array([0.12, 0.0]) * centred.sides_px)
+    for regions, num_readings in ((centred, 1), (off, 2)):
+        computed.clear()
+        readings, squares = networks.settle(hand.image[None], ONE, regions, min_presence=0.5)
+        assert len(computed) == num_readings
+        assert squares.is_near(regions_of_points(readings.points_px)).all()
+        again = networks.read(hand.image[None], ONE, regions_of_upright(squares.upright_px))
+        np.testing.assert_array_equal(again.points_px, readings.points_px)
+        assert len(computed) == num_readings
 
 
 def test_missing_files_are_named_with_the_command(tmp_path: object) -> None:

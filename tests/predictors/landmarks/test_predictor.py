@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from hoiray.errors import ConfigError, InputError
 from hoiray.geometry.cameras import solve_weak_perspective
 from hoiray.predictors.detector import FindsHands
 from hoiray.predictors.ensemble import predict_ensemble
+from hoiray.predictors.landmarks.networks import Readings
 from hoiray.predictors.landmarks.predictor import NO_HAND, OUTSIDE, LandmarkPredictor, make_landmarks
 from hoiray.predictors.protocol import HandPredictions, HandRequest, Predictor
 
@@ -52,6 +54,30 @@ def test_hands_are_found_in_their_boxes_whichever_way_they_point(
         offsets = np.linalg.norm(answer.joints_2d_px[row] - hand.joints_2d_px, axis=1)
         assert offsets.mean() < 0.06 * side_px
     assert (_residual_box_sides(answer, hands) < 0.04).all()
+
+
+@needs_landmarks
+def test_a_hand_that_the_tracker_found_is_looked_for_no_more(hands: list[RenderedHand]) -> None:
+    predictor = make_landmarks(checkpoint_uri=None, hand_path=None, device="cpu")
+    image = hands[1].image
+    found = predictor.new_tracker().step(0, image)
+    assert len(found) == 1
+    read, variants = predictor.networks.read, []
+
+    def noting(*given: Any, **settings: Any) -> Readings:
+        variants.append(settings.get("variant", "full"))
+        return read(*given, **settings)
+
+    predictor.networks.read = noting  # type: ignore[method-assign]
+    asked = HandRequest.make(image[None], [0], found.boxes_xyxy, found.is_right, upright_px=found.upright_px)
+    told = predictor.predict(asked)
+    assert variants == ["full"]
+    searched = predictor.predict(replace(asked, upright_px=None))
+    assert variants.count("lite") > 0
+    for answer in (told, searched):
+        assert answer.failures == (None,)
+    apart = np.linalg.norm(told.joints_2d_px - searched.joints_2d_px, axis=-1).mean()
+    assert apart < 0.02 * np.sqrt(np.prod(found.boxes_xyxy[0, 2:] - found.boxes_xyxy[0, :2]))
 
 
 @needs_landmarks

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,9 +11,11 @@ from hoiray.hand.joints import SIMPLE_NAMES
 from hoiray.predictors.landmarks.regions import (
     BOX_FACTOR,
     MAX_VIEW_TURN_RAD,
+    Regions,
     regions_of_boxes,
     regions_of_palms,
     regions_of_points,
+    regions_of_upright,
 )
 
 
@@ -49,6 +53,27 @@ def test_a_turned_moved_larger_hand_has_its_square_turned_moved_and_larger(angle
     assert moved.turns_rad[0] == pytest.approx(angle)
     assert moved.sides_px[0] == pytest.approx(2.0 * plain.sides_px[0])
     np.testing.assert_allclose(moved.centers_px, 2.0 * _turned(plain.centers_px, angle) + 7.0)
+
+
+@pytest.mark.parametrize("angle", [0.3, np.pi / 2, -2.5])
+def test_two_points_of_a_square_are_the_square_and_stay_what_they_are(angle: float) -> None:
+    regions = regions_of_points(_turned(_upright_hand(), angle)[None])
+    again = regions_of_upright(regions.upright_px)
+    np.testing.assert_allclose(again.centers_px, regions.centers_px, rtol=1e-6)
+    np.testing.assert_allclose(again.sides_px, regions.sides_px, rtol=1e-5)
+    np.testing.assert_allclose(again.turns_rad, regions.turns_rad, atol=1e-5)
+    assert again.upright_px.dtype == np.float32
+    np.testing.assert_array_equal(again.upright_px, regions.upright_px)
+
+
+def test_squares_are_near_until_they_have_moved_grown_or_turned_too_far() -> None:
+    square = Regions(np.array([[50.0, 60.0]]), np.array([100.0]), np.array([np.pi - 0.01]))
+    assert square.is_near(square.turned(0.1)).all()  # across half a turn
+    assert not square.is_near(square.turned(0.5)).any()
+    for moved, is_near in ((3.0, True), (20.0, False)):
+        assert square.is_near(replace(square, centers_px=square.centers_px + moved)).all() == is_near
+    for factor, is_near in ((1.1, True), (1 / 1.1, True), (1.4, False), (1 / 1.4, False)):
+        assert square.is_near(replace(square, sides_px=square.sides_px * factor)).all() == is_near
 
 
 @pytest.mark.parametrize("angle", [0.0, 1.0, np.pi])

@@ -6,7 +6,7 @@ from landmark_scenes import BACKGROUND, RenderedHand, rendered_hand
 from hoiray.geometry.boxes import iou
 from hoiray.predictors.landmarks.networks import HandNetworks, Readings
 from hoiray.predictors.landmarks.palm import Palms
-from hoiray.predictors.landmarks.regions import Regions
+from hoiray.predictors.landmarks.regions import Regions, regions_of_points, regions_of_upright
 from hoiray.predictors.landmarks.tracker import PALM_INTERVAL_FRAMES, LandmarkTracker
 
 
@@ -29,8 +29,11 @@ def test_two_hands_keep_their_numbers_and_sides_while_they_move() -> None:
         assert len(found) == 2
         assert set(found.sources) == ({"detected"} if frame == 0 else {"tracked"})
         numbers.append({bool(side): int(number) for side, number in zip(found.is_right, found.hand_index, strict=True)})
-        of_left = found.boxes_xyxy[np.flatnonzero(~found.is_right)[0]]
-        assert iou(of_left, left.bbox_xyxy) > 0.6
+        row = np.flatnonzero(~found.is_right)[0]
+        assert iou(found.boxes_xyxy[row], left.bbox_xyxy) > 0.6
+        assert found.upright_px is not None
+        turn = regions_of_upright(found.upright_px[[row]]).turns_rad[0]
+        assert abs(turn - regions_of_points(left.joints_2d_px[None]).turns_rad[0]) < 0.3
     assert set(numbers[0]) == {False, True}
     assert numbers[0] == numbers[1] == numbers[2]
 
@@ -72,17 +75,20 @@ class _TwoHands:
             np.array([[10.0, 10, 60, 60]]), np.tile(np.array([[[35.0, 60], [35.0, 10]]]), (1, 4, 1))[:, :7], np.ones(1)
         )
 
-    def read(self, _frames: object, _index: object, regions: Regions) -> Readings:
+    def settle(
+        self, _frames: object, _index: object, regions: Regions, *, min_presence: float
+    ) -> tuple[Readings, Regions]:
         points, right = next(self.answers)
         count = len(regions)
-        return Readings(np.stack([points] * count), np.zeros((count, 21, 3)), np.ones(count), np.full(count, right))
+        many = np.stack([points] * count)
+        return Readings(many, np.zeros((count, 21, 3)), np.ones(count), np.full(count, right)), regions
 
 
 def test_a_hand_that_jumps_does_not_keep_the_side_of_the_one_before() -> None:
     points = np.random.default_rng(0).uniform(20, 80, (21, 2))
     beside, far = points + np.array([6.0, 0.0]), points + np.array([90.0, 0.0])
-    # found and looked at again, followed twice, and then it is suddenly elsewhere and of the other side
-    networks = _TwoHands([points, points, beside, beside, far], [0.9, 0.9, 0.9, 0.9, 0.3])
+    # found, followed twice, and then it is suddenly elsewhere and of the other side
+    networks = _TwoHands([points, beside, beside, far], [0.9, 0.9, 0.9, 0.3])
     tracker = LandmarkTracker(networks, min_presence=0.5)  # type: ignore[arg-type]
     image = np.zeros((200, 300, 3), np.uint8)
     told = [tracker.step(frame, image) for frame in range(4)]
