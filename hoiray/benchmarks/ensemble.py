@@ -1,5 +1,6 @@
 """What is spent on pixels: views of a hand beside single ones, crops in one warp, decoding in a child of its own."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -10,9 +11,10 @@ from hoiray.benchmarks.control_run import write_videos
 from hoiray.benchmarks.goals import Row
 from hoiray.benchmarks.pipeline import BATCH_SIZE, FRAMES_A_VIDEO, VIEWS, WEBM
 from hoiray.benchmarks.timing import compare
-from hoiray.config.what import Ensemble
+from hoiray.config.what import Ensemble, PrecisionName
 
 if TYPE_CHECKING:
+    from hoiray.predictors.network import NetworkPredictor
     from hoiray.predictors.protocol import HandRequest, Predictor
 
 NUM_CROPS: Final = 64
@@ -31,27 +33,50 @@ def measure(folder: Path, *, pairs: int) -> list[Row]:
     write_videos(folder, 1, FRAMES_A_VIDEO, WEBM)
     (path,) = (folder / "videos").rglob("*.webm")
     frames = decord_frames(path)
-    return [views_row(frames, pairs), crops_row(frames, pairs), decode_row(path, frames, pairs)]
+    return [
+        views_row(frames, pairs),
+        precision_row(frames, pairs),
+        crops_row(frames, pairs),
+        decode_row(path, frames, pairs),
+    ]
 
 
 def views_row(frames: npt.NDArray[np.uint8], pairs: int) -> Row:
     """Compare a batch of hands in all views with the same hands in one view, as often as there are views."""
-    from hoiray.predictors.ensemble import predict_ensemble
-    from hoiray.predictors.load import load_network
-    from hoiray.selftrain.twin import PACKAGED_TEACHER
-
-    predictor: Predictor = load_network(str(PACKAGED_TEACHER), hand_path=None, device="cpu").predictor
-    request, keys = request_of(frames[:BATCH_SIZE]), [str(row) for row in range(BATCH_SIZE)]
-
-    def predict(num_views: int) -> object:
-        return predict_ensemble(predictor, request, keys, Ensemble(num_views=num_views))
-
+    predict = partial(_predict, packaged_teacher("auto"), frames)
     found = compare(
         (f"{VIEWS} views", lambda: predict(VIEWS)),
         (f"{VIEWS} times one view", lambda: [predict(1) for _ in range(VIEWS)]),
         pairs=pairs,
     )
     return Row.of("views", found, f"{BATCH_SIZE} hands, {1e3 * found.subject_s.median:.0f} ms.")
+
+
+def precision_row(frames: npt.NDArray[np.uint8], pairs: int) -> Row:
+    """Compare a batch of hands in the number format that `auto` takes here with float32."""
+    best, exact = (packaged_teacher(name) for name in ("auto", "float32"))
+    chosen = "float32" if best.precision is None or best.precision.dtype is None else str(best.precision.dtype)
+    found = compare(
+        (f"{VIEWS} views", lambda: _predict(best, frames, VIEWS)),
+        (f"{VIEWS} views in float32", lambda: _predict(exact, frames, VIEWS)),
+        pairs=pairs,
+    )
+    return Row.of("precision", found, f"{chosen.removeprefix('torch.')}, {BATCH_SIZE} hands.")
+
+
+def packaged_teacher(precision: PrecisionName) -> "NetworkPredictor":
+    """Load the network that comes with hoiray, on the CPU."""
+    from hoiray.predictors.load import load_network
+    from hoiray.selftrain.twin import PACKAGED_TEACHER
+
+    return load_network(str(PACKAGED_TEACHER), hand_path=None, device="cpu", precision=precision).predictor
+
+
+def _predict(predictor: "Predictor", frames: npt.NDArray[np.uint8], num_views: int) -> object:
+    from hoiray.predictors.ensemble import predict_ensemble
+
+    request, keys = request_of(frames[:BATCH_SIZE]), [str(row) for row in range(BATCH_SIZE)]
+    return predict_ensemble(predictor, request, keys, Ensemble(num_views=num_views))
 
 
 def request_of(frames: npt.NDArray[np.uint8]) -> "HandRequest":
