@@ -72,6 +72,11 @@ def test_same_padding_puts_the_odd_pixel_behind() -> None:
     expected = [[(padded[r : r + 3, c : c + 3] * weight[0, ..., 0]).sum() for c in (0, 2)] for r in (0, 2)]
     found = network(torch.from_numpy(image)[None, None])[0]
     np.testing.assert_allclose(found[0, 0].numpy(), expected, rtol=1e-5)
+    # of three columns none is missing but one on either side
+    padded = np.pad(image[:, :3], ((0, 1), (1, 1)))
+    expected = [[(padded[r : r + 3, c : c + 3] * weight[0, ..., 0]).sum() for c in (0, 2)] for r in (0, 2)]
+    found = network(torch.from_numpy(image[:, :3].copy())[None, None])[0]
+    np.testing.assert_allclose(found[0, 0].numpy(), expected, rtol=1e-5)
 
 
 def test_a_depthwise_convolution_keeps_channels_apart() -> None:
