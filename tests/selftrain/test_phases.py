@@ -81,7 +81,7 @@ def test_a_driver_that_is_stopped_takes_its_command_with_it(tmp_path: Path, numb
         command = _wait_for(lambda: _children(driver.pid))[0]
         _wait_for(lambda: any((tmp_path / "data").rglob("*.parquet")))
         driver.send_signal(number)
-        driver.wait(60)
+        driver.wait(150)
         _wait_for(lambda: not _is_alive(command))
     finally:
         driver.kill()
@@ -90,7 +90,7 @@ def test_a_driver_that_is_stopped_takes_its_command_with_it(tmp_path: Path, numb
 
 
 def _wait_for(condition: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + 60.0
+    deadline = time.monotonic() + 150.0
     while not (found := condition()):
         assert time.monotonic() < deadline
         time.sleep(0.05)
