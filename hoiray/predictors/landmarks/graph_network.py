@@ -33,6 +33,7 @@ class GraphNetwork(nn.Module):
         super().__init__()
         self._graph = graph
         self._runs: list[tuple[Operator, Callable[[list[Tensor], Operator], Tensor]]] = []
+        self._ends = _last_uses(graph)
         self._grown: dict[tuple[int, torch.device], Tensor] = {}
         for operator in graph.operators:
             self._runs.append((operator, getattr(self, f"_{operator.name}")))
@@ -54,14 +55,19 @@ class GraphNetwork(nn.Module):
         Returns:
             The outputs, in the file's order.
         """
-        known = self.run(images)
+        known = self.run(images, keeps_all=False)
         return [known[number] for number in self._graph.outputs]
 
-    def run(self, images: Tensor) -> dict[int, Tensor]:
-        """Run it and return every tensor by its number, for who wants the features inside."""
+    def run(self, images: Tensor, *, keeps_all: bool = True) -> dict[int, Tensor]:
+        """Run it and return every tensor by its number, for who wants the features inside; or the outputs only.
+
+        What nobody reads any more makes room that is still in the processor's cache.
+        """
         known: dict[int, Tensor] = {self._graph.inputs[0]: images}
-        for operator, compute in self._runs:
+        for (operator, compute), ends in zip(self._runs, self._ends, strict=True):
             known[operator.outputs[0]] = compute([known[i] for i in operator.inputs if i in known], operator)
+            for number in () if keeps_all else ends:
+                del known[number]
         return known
 
     def _turned(self, number: int, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -147,6 +153,18 @@ class GraphNetwork(nn.Module):
     def _concatenation(self, given: list[Tensor], operator: "Operator") -> Tensor:
         axis = operator.options["axis"]
         return torch.cat(given, dim=_AXIS_OF_NHWC[axis] if given[0].ndim == 4 else axis)
+
+
+def _last_uses(graph: "Graph") -> list[tuple[int, ...]]:
+    """Return for each operator which tensors are read for the last time by it."""
+    last: dict[int, int] = {}
+    for place, operator in enumerate(graph.operators):
+        last |= dict.fromkeys((*operator.inputs, operator.outputs[0]), place)
+    kept = {*graph.constants, *graph.outputs}
+    return [
+        tuple(number for number, end in last.items() if end == place and number not in kept)
+        for place in range(len(graph.operators))
+    ]
 
 
 def _buffer(number: int) -> str:
