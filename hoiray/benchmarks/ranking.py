@@ -1,9 +1,9 @@
 """Does confidence rank labels better than what else is known? On people it was not fitted on, with paired intervals.
 
-Either a set serves for both: its people are parted by lot, every label gets its confidence from a model of the *other*
-people, and the figures are means over several partings. Or another set is fitted on, whole. Beside confidence stand the
-paper's limits (and the spread among what they accept and among what they refuse), the spread alone, the predictor's
-own confidence where it states one, and what a random order and an oracle would do.
+Either a set serves for both: its people are parted by lot, each part is ranked by a model of the *other* people, and
+the figures are means over the parts of several partings. Or another set is fitted on, whole. Beside confidence stand
+the paper's limits (and the spread among what they accept and among what they refuse), the spread alone, the
+predictor's own confidence where it states one, and what a random order and an oracle would do.
 """
 
 from collections.abc import Sequence
@@ -27,13 +27,14 @@ from hoiray.stages.judge import judge
 from hoiray.stages.labels_with_truth import judged
 from hoiray.stages.limits import WITHOUT_LIMITS
 from hoiray.trust.calibrate import CalibrationRows, Unit
-from hoiray.trust.ranking import PAPER_WORD, confidence_from, held_out_confidence, ranking_table, scores_of
+from hoiray.trust.ranking import PAPER_WORD, confidence_from, held_out_confidence, parted, ranking_table, scores_of
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+Integers = npt.NDArray[np.int64]
 
 METRIC: Final = "pa_mpjpe_mm"
-NUM_RESAMPLES: Final = 1_000
+NUM_RESAMPLES: Final = 500
 SEED: Final = 0
 
 
@@ -91,8 +92,16 @@ def read_labelled(runs: Sequence[str], truths: Sequence[str], unit: Unit) -> Lab
     return Labelled(CalibrationRows.joined(parts), np.concatenate(accepted))
 
 
-def confidences(tested: Labelled, fitted: Labelled | None, request: RankingRequest) -> Floats:
-    """(S, N) confidence of labels by models that have seen none of their people: one a parting.
+@dataclass(frozen=True, eq=False)
+class Asked:
+    """(S, N) confidence of labels by models that have seen none of their people, and the parts that each is of."""
+
+    confidence: Floats
+    parts: Integers
+
+
+def confidences(tested: Labelled, fitted: Labelled | None, request: RankingRequest) -> Asked:
+    """Fit confidence and ask it.
 
     Raises:
         ConfigError: too few people to part.
@@ -100,25 +109,23 @@ def confidences(tested: Labelled, fitted: Labelled | None, request: RankingReque
     rows = tested.rows
     if fitted is not None:
         is_good = fitted.rows.is_good(request.max_error_mm)
-        return np.where(rows.is_eligible, confidence_from(fitted.rows, is_good, rows.features), np.nan)[None]
+        confidence = np.where(rows.is_eligible, confidence_from(fitted.rows, is_good, rows.features), np.nan)
+        return Asked(confidence[None], np.zeros((1, len(confidence)), dtype=np.int64))
     num_units = len(set(rows.units))
     if not 2 <= request.num_parts <= num_units:
         fix = "Label more videos, or name a run to fit on."
         found = f"{num_units} {request.unit}s, {request.num_parts} parts"
         raise ConfigError(describe(what="parts", expected=f"from 2 to one a {request.unit}", found=found, fix=fix))
     is_good = rows.is_good(request.max_error_mm)
-    return np.stack(
-        [held_out_confidence(rows, is_good, num_parts=request.num_parts, seed=seed) for seed in range(request.num_lots)]
-    )
+    lots = [parted(rows.units, num_parts=request.num_parts, seed=seed) for seed in range(request.num_lots)]
+    return Asked(np.stack([held_out_confidence(rows, is_good, part) for part in lots]), np.stack(lots))
 
 
-def table_of(
-    tested: Labelled, confidence: Floats, request: RankingRequest, num_resamples: int = NUM_RESAMPLES
-) -> Table:
+def table_of(tested: Labelled, asked: Asked, request: RankingRequest, num_resamples: int = NUM_RESAMPLES) -> Table:
     """Rank labels by every score, at the paper's own coverage."""
     rows, by_paper = tested.rows, tested.by_paper.astype(np.float64)
     loss = (~rows.is_good(request.max_error_mm)).astype(np.float64)
-    known = scores_of(rows.features, confidence, loss)
+    known = scores_of(rows.features, asked.confidence, loss)
     spread = known["spread of the members alone"]
     most = np.nanmax(np.abs(spread), initial=0.0) + 1.0
     # what none can accept comes last by every score, but for the two ends
@@ -130,7 +137,7 @@ def table_of(
     }
     scores |= {name: known[name] for name in ends}
     bootstrap = replace(make_bootstrap(rows.units, SEED), num_resamples=num_resamples)
-    return ranking_table(scores, loss, bootstrap, at=tested.by_paper, num_resamples=num_resamples)
+    return ranking_table(scores, loss, bootstrap, at=tested.by_paper, parts=asked.parts, num_resamples=num_resamples)
 
 
 def run(out: Path, request: RankingRequest, *, num_resamples: int = NUM_RESAMPLES) -> str:
@@ -156,7 +163,7 @@ def _header(
     tested: Labelled, fitted: Labelled | None, request: RankingRequest, num_resamples: int
 ) -> dict[str, object]:
     how = (
-        f"{request.num_lots} partings into {request.num_parts}; each label by a model of the other {request.unit}s"
+        f"{request.num_lots} partings into {request.num_parts}; each part by a model of the other {request.unit}s"
         if fitted is None
         else _counted(fitted.rows, request)
     )

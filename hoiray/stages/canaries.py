@@ -158,7 +158,7 @@ def mistaken_leads(labels: pa.Table) -> npt.NDArray[np.float64]:
         pa.array((is_alike == 1.0) & ~np.isnan(lead))
     )
     least = asked.group_by(["video_id", "frame_index", "is_right"], use_threads=False).aggregate([("side_lead", "min")])
-    return least["side_lead_min"].to_numpy().astype(np.float64)
+    return np.asarray(least["side_lead_min"].to_numpy(), dtype=np.float64)
 
 
 def _counted(

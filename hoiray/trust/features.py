@@ -45,11 +45,6 @@ a fast hand is blurred and a frozen one is suspicious. A person has one hand of 
 to be of one side, one of them is a mirror image (of the synthetic wild set's hands whose side was guessed, 91 % of
 those beside a hand of the other side had their own, 55 % of those beside one of the same)."""
 
-AGAINST_ONLY: Final = ("same_side_in_frame", "track_same_side_share")
-"""What tells against a label where it is there, and nothing where it is not known. Few people show two hands of
-different sides (24 of 64, 41 of 138), and among half of them nearly all such labels may be right by chance: taken for a
-witness *for* a label, next to a hand that is alone, it puts them before all others (:mod:`hoiray.trust.fit`)."""
-
 _DERIVED: Final = (
     "rotation_consensus",
     "max_spread_joint_2d_box_sides",

@@ -8,12 +8,6 @@ out at a time (area under the generalised risk of labels beyond 15 mm, x 100; ra
 set to the other 12.9 and 12.7, 7.0 and 6.6. How many trees is chosen on units a fold's trees have not seen. Then a
 logistic curve through the unseen units' log odds turns them into probabilities (Platt's scaling); it keeps the order
 of labels even where units cannot tell that there is one.
-
-Why a hand that is alone counts as one beside a hand of the other side: rows are many and people are few. Fitted on half
-of 138 people, ten people with two hands of different sides who happened to be right took their measurement to the top,
-and the best 14 % of the other half's labels were 4 to 20 % wrong, from lot to lot; read against a label only, 6 to 7 %
-(spread alone 7 %; of 64 other people 6.1 before, 5.0 since, spread 7.8). It costs a little of the area: 9.9 and 10.2,
-6.6 and 7.1.
 """
 
 from collections.abc import Mapping
@@ -28,7 +22,7 @@ from scipy.special import expit, log_expit, logit
 
 from hoiray.schema.calibration import ConfidenceModel, TreeTable
 from hoiray.trust.confidence import Confidence
-from hoiray.trust.features import AGAINST_ONLY, FEATURE_NAMES, MONOTONE
+from hoiray.trust.features import FEATURE_NAMES, MONOTONE
 from hoiray.trust.joint_features import JOINT_FEATURE_NAMES, JOINT_MONOTONE
 
 if TYPE_CHECKING:
@@ -62,7 +56,6 @@ class Learner:
         max_leaves, min_leaf_rows: of a tree.
         feature_share: of the features, that a split may choose from, by lot: no measurement takes all the credit.
         is_frugal: take the least that is as good as the best, by its own scatter over units; else the best.
-        zero_where_missing: (F,) what tells only by being there: not to know it is as much as 0.
     """
 
     names: tuple[str, ...]
@@ -73,7 +66,6 @@ class Learner:
     min_leaf_rows: int
     feature_share: float
     is_frugal: bool
-    zero_where_missing: Bools
 
 
 def _one_sided(monotone: tuple[int, ...]) -> Bools:
@@ -89,7 +81,6 @@ LABEL_LEARNER: Final = Learner(
     min_leaf_rows=60,
     feature_share=0.5,
     is_frugal=False,
-    zero_where_missing=np.array([name in AGAINST_ONLY for name in FEATURE_NAMES]),
 )
 JOINT_LEARNER: Final = Learner(
     JOINT_FEATURE_NAMES,
@@ -106,7 +97,6 @@ JOINT_LEARNER: Final = Learner(
     min_leaf_rows=20,
     feature_share=1.0,
     is_frugal=True,
-    zero_where_missing=np.zeros(len(JOINT_FEATURE_NAMES), dtype=np.bool_),
 )
 """Fewer trees, for they are walked 21 times a label, and larger ones: joints are many."""
 
@@ -192,25 +182,17 @@ def fit_curve(log_odds: Floats, is_good: Bools) -> tuple[float, float]:
     return float(found.x[0]), float(found.x[1])
 
 
-def trees_of(classifier: "HistGradientBoostingClassifier", zero_where_missing: Bools) -> tuple[TreeTable, ...]:
-    """Return a fitted classifier's trees as tables.
-
-    Args:
-        classifier: of F features.
-        zero_where_missing: (F,) features that go where 0 goes, where they are not known.
-    """
+def trees_of(classifier: "HistGradientBoostingClassifier") -> tuple[TreeTable, ...]:
+    """Return a fitted classifier's trees as tables."""
     tables = []
     for (predictor,) in classifier._predictors:
         nodes = predictor.nodes
         is_leaf = nodes["is_leaf"].astype(np.bool_)
-        goes_left = np.where(
-            zero_where_missing[nodes["feature_idx"]], nodes["num_threshold"] >= 0.0, nodes["missing_go_to_left"] != 0
-        )
         tables.append(
             TreeTable(
                 feature=tuple(np.where(is_leaf, -1, nodes["feature_idx"]).tolist()),
                 threshold=tuple(np.minimum(np.where(is_leaf, 0.0, nodes["num_threshold"]), _LARGEST).tolist()),
-                nan_goes_left=tuple((goes_left & ~is_leaf).tolist()),
+                nan_goes_left=tuple((nodes["missing_go_to_left"].astype(np.bool_) & ~is_leaf).tolist()),
                 left=tuple(np.where(is_leaf, 0, nodes["left"]).astype(int).tolist()),
                 right=tuple(np.where(is_leaf, 0, nodes["right"]).astype(int).tolist()),
                 value=tuple(np.where(is_leaf, nodes["value"], 0.0).tolist()),
@@ -241,9 +223,8 @@ def _fit_trees(
 ) -> tuple[float, tuple[TreeTable, ...]]:
     if not num_trees or is_good.all() or not is_good.any():
         return _rate_log_odds(is_good), ()
-    filled = np.where(learner.zero_where_missing & np.isnan(features), 0.0, features)
-    classifier = make_classifier(num_trees, learner).fit(_shown(filled), is_good)
-    return float(classifier._baseline_prediction.item()), trees_of(classifier, learner.zero_where_missing)
+    classifier = make_classifier(num_trees, learner).fit(_shown(features), is_good)
+    return float(classifier._baseline_prediction.item()), trees_of(classifier)
 
 
 def _unseen_log_odds(features: Floats, is_good: Bools, fold: Integers, learner: Learner) -> Floats:

@@ -4,7 +4,7 @@ Every score is resampled by the same draws of whole videos or people, so that a 
 interval of its own: two intervals that overlap do not say that the scores are alike.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -22,6 +22,7 @@ from hoiray.trust.fit import fit_confidence
 
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
+Integers = npt.NDArray[np.int64]
 
 NUM_RESAMPLED_RANKINGS: Final = 300
 """Resamples of a ranking, each a pass over all rows; its interval's ends move by a few per cent of its width."""
@@ -36,7 +37,7 @@ def scores_of(features: Floats, confidence: npt.NDArray[np.floating] | None, los
 
     Args:
         features: (N, F).
-        confidence: (N,), None where nothing was calibrated; or (S, N), see :func:`ranking_table`.
+        confidence: (N,), None where nothing was calibrated; or (S, N).
         loss: (N,) 1 where a label is bad.
     """
     known = dict(zip(FEATURE_NAMES, features.T, strict=True))
@@ -53,20 +54,23 @@ def ranking_table(
     bootstrap: GroupBootstrap,
     *,
     at: float | Bools,
+    parts: Integers | None = None,
     num_resamples: int = NUM_RESAMPLED_RANKINGS,
 ) -> Table:
     """Put the areas under risk over coverage of several scores below each other.
 
     Args:
-        scores: name to (N,); or to (S, N) where a score was made S times: its figures are means over them.
+        scores: name to (N,); or to (S, N) where a score was made S times.
         loss: (N,) 1 where a label is bad.
         bootstrap: over the groups of the same rows.
         at: share of the rows at which the bad share is told as well; or the (N,) rows that a rule accepts, whose share
             is taken anew in every resample.
+        parts: (S, N) number of the part that a row belongs to in each of S partings: every part is ranked by itself,
+            by every score, and figures are means over all of them, as large as they are; None: the rows are one part.
         num_resamples: passes over all rows.
     """
     names = list(scores)
-    statistic = _figures_of(scores, loss, at)
+    statistic = _figures_of(scores, loss, at, np.zeros((1, len(loss)), dtype=np.int64) if parts is None else parts)
     bounded = [interval.scaled(100.0) for interval in bootstrap.of_weights(statistic, num_resamples)]
     size = len(_FIGURES)
     own, more = bounded[: size * len(names)], bounded[size * len(names) :]
@@ -92,18 +96,29 @@ def ranking_table(
     return Table("ranking", "Which score ranks labels best?", note, columns, rows)
 
 
-def _figures_of(scores: Mapping[str, Floats], loss: Floats, at: float | Bools) -> Callable[[Floats], Floats]:
+def _figures_of(
+    scores: Mapping[str, Floats], loss: Floats, at: float | Bools, parts: Integers
+) -> Callable[[Floats], Floats]:
     """Return the statistic of (N,) weights: :data:`_FIGURES` of every score, then what the others have more of each."""
-    rankings = [[Ranking.of(one, loss) for one in np.atleast_2d(score)] for score in scores.values()]
+    ranked = []
+    for lot, part in enumerate(parts):
+        for number in np.unique(part):
+            rows = np.flatnonzero(part == number)
+            made = [np.broadcast_to(score, parts.shape)[lot, rows] for score in scores.values()]
+            ranked.append((rows, [Ranking.of(score, loss[rows]) for score in made]))
 
     def figures(weights: Floats) -> Floats:
-        coverage = at if isinstance(at, float) else float(weights @ at / weights.sum())
-        each = np.array(
-            [
-                np.mean([(it.aurc(weights), it.augrc(weights), it.risk_at(coverage, weights)) for it in made], axis=0)
-                for made in rankings
-            ]
-        )
+        total, each = 0.0, np.zeros((len(scores), len(_FIGURES)))
+        for rows, rankings in ranked:
+            weight = weights[rows]
+            size = float(weight.sum())
+            if not size:
+                continue
+            coverage = at if isinstance(at, float) else float(weight @ at[rows]) / size
+            found = [(it.aurc(weight), it.augrc(weight), it.risk_at(coverage, weight)) for it in rankings]
+            each += size * np.array(found)
+            total += size
+        each /= total
         return np.concatenate([each.ravel(), (each[1:] - each[0]).ravel()])
 
     return figures
@@ -119,21 +134,25 @@ def seen_in_fitting(calibration: Calibration, compared: Compared) -> Bools:
     return np.isin(np.array(units, dtype=np.str_), fitted)
 
 
-def held_out_confidence(rows: CalibrationRows, is_good: Bools, *, num_parts: int, seed: int) -> Floats:
-    """(N,) confidence of each label by a model that has seen none of its unit; NaN where none can be accepted.
+def parted(units: Sequence[str], *, num_parts: int, seed: int) -> Integers:
+    """(N,) part of each row: whole units by lot."""
+    names, unit = numbered(units)
+    return np.asarray((np.random.default_rng(seed).permutation(len(names)) % num_parts)[unit], dtype=np.int64)
 
-    Units are parted by lot, and the labels of each part asked of a model that was fitted on all others.
+
+def held_out_confidence(rows: CalibrationRows, is_good: Bools, part: Integers) -> Floats:
+    """(N,) confidence of each label by a model that has seen none of its part; NaN where none can be accepted.
+
+    Every part has a model of its own, fitted on all others: what two of them say is not of one scale, and a ranking is
+    one of a part.
 
     Args:
-        rows: of units that are not in any limits file.
+        rows: labels with their truth.
         is_good: (N,).
-        num_parts: 2: half of the units fit, as many as ``hoiray calibrate`` fits on, about.
-        seed: of the lot.
+        part: (N,) see :func:`parted`; of two parts each fits on about as many units as ``hoiray calibrate`` does.
     """
-    names, unit = numbered(rows.units)
-    part = (np.random.default_rng(seed).permutation(len(names)) % num_parts)[unit]
-    confidence = np.full(len(unit), np.nan)
-    for number in range(num_parts):
+    confidence = np.full(len(part), np.nan)
+    for number in np.unique(part):
         asked = (part == number) & rows.is_eligible
         confidence[asked] = confidence_from(rows.of_rows(part != number), is_good[part != number], rows.features[asked])
     return confidence

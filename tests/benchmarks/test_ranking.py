@@ -71,9 +71,9 @@ def test_one_set_is_parted_by_lot_and_another_is_fitted_on_whole(request_of: Ran
         (request_of.runs[0], request_of.truths[0]), (request_of.fit_runs[0], request_of.fit_truths[0])
     ))  # fmt: skip
     parted, other = confidences(tested, None, request_of), confidences(tested, fitted, request_of)
-    assert parted.shape == (2, len(tested.rows.units))
-    assert other.shape == (1, len(tested.rows.units))
-    assert (np.isnan(parted) == ~tested.rows.is_eligible).all()
+    assert parted.confidence.shape == parted.parts.shape == (2, len(tested.rows.units))
+    assert other.confidence.shape == other.parts.shape == (1, len(tested.rows.units))
+    assert (np.isnan(parted.confidence) == ~tested.rows.is_eligible).all()
     with pytest.raises(ConfigError, match="16 videos, 17 parts"):
         confidences(tested, None, replace(request_of, num_parts=17))
 

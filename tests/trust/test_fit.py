@@ -5,7 +5,7 @@ from scipy.special import expit
 from hoiray.metrics.selection import augrc, random_score
 from hoiray.schema.calibration import ConfidenceModel
 from hoiray.trust.confidence import Confidence
-from hoiray.trust.features import AGAINST_ONLY, FEATURE_NAMES, MONOTONE
+from hoiray.trust.features import FEATURE_NAMES, MONOTONE
 from hoiray.trust.fit import LEAST_SLOPE, NUM_TREES, fit_confidence, fit_curve, make_classifier, trees_of
 
 NUM_ROWS, NUM_UNITS = 1200, 40
@@ -29,30 +29,13 @@ def test_our_trees_say_what_the_librarys_say() -> None:
     model = ConfidenceModel(
         features=FEATURE_NAMES,
         base=float(classifier._baseline_prediction.item()),
-        trees=trees_of(classifier, np.zeros(len(FEATURE_NAMES), np.bool_)),
+        trees=trees_of(classifier),
         slope=1.0,
         intercept=0.0,
     )
     unseen = rows()[0][::-1] * 1.3
     for part in (features, unseen):
         assert np.abs(Confidence(model).log_odds(part) - classifier.decision_function(part)).max() < 1e-12
-
-
-def test_what_tells_only_against_a_label_says_nothing_where_it_is_not_known() -> None:
-    features, is_good = rows()
-    rng = np.random.default_rng(5)
-    for name in AGAINST_ONLY:
-        column = FEATURE_NAMES.index(name)
-        values = np.where(rng.random(NUM_ROWS) < 0.5, np.nan, (rng.random(NUM_ROWS) < 0.5).astype(float))
-        # right wherever it is 0: the more so a reason to take it for a witness
-        is_good = np.where(values == 0.0, True, np.where(values == 1.0, rng.random(NUM_ROWS) < 0.2, is_good))
-        features[:, column] = values
-    model = Confidence(fit_confidence(features, is_good, UNIT).model)
-    columns = [FEATURE_NAMES.index(name) for name in AGAINST_ONLY]
-    unknown, nothing, alike = (features.copy() for _ in range(3))
-    unknown[:, columns], nothing[:, columns], alike[:, columns] = np.nan, 0.0, 1.0
-    np.testing.assert_array_equal(model.log_odds(unknown), model.log_odds(nothing))
-    assert (model.log_odds(alike) < model.log_odds(nothing)).all()
 
 
 def test_more_evidence_against_a_label_never_raises_its_confidence() -> None:

@@ -16,7 +16,7 @@ from hoiray.stages.judge import judge
 from hoiray.trust.calibrate import CalibrationRows
 from hoiray.trust.features import FEATURE_NAMES
 from hoiray.trust.fit import LABEL_LEARNER, fit_confidence
-from hoiray.trust.ranking import held_out_confidence, ranking_table, scores_of, seen_in_fitting
+from hoiray.trust.ranking import held_out_confidence, parted, ranking_table, scores_of, seen_in_fitting
 
 NUM_ROWS = 400
 GROUPS = [f"video {row // 20}" for row in range(NUM_ROWS)]
@@ -76,12 +76,25 @@ def test_at_a_rules_own_coverage_it_is_wrong_as_often_as_what_it_accepts_in_ever
     assert f"at {accepted.mean():.0%} coverage" in table.columns["risk"].title
 
 
-def test_a_score_that_was_made_several_times_has_the_mean_figures() -> None:
+def test_every_part_of_every_parting_is_ranked_by_itself() -> None:
     _, confidence, loss = rows()
-    made = np.stack([confidence, np.random.default_rng(2).permutation(confidence)])
-    table = ranking_table({"confidence": made}, loss, GroupBootstrap(GROUPS, 0, 20), at=0.5)
-    wanted = np.mean([Ranking.of(one, loss).augrc() for one in made])
-    assert interval(table, "confidence", "augrc").value == pytest.approx(100.0 * wanted)
+    parts = np.stack([parted(GROUPS, num_parts=2, seed=seed) for seed in range(2)])
+    # two models of different scale: among their own labels it makes no difference
+    made = np.where(parts == 0, confidence, 0.01 * confidence)
+    accepted = np.random.default_rng(1).random(NUM_ROWS) < 0.3
+    scores = {"confidence": made, "same": confidence}
+    table = ranking_table(scores, loss, GroupBootstrap(GROUPS, 0, 20), at=accepted, parts=parts)
+    wanted, size = np.zeros(2), 0
+    for part in parts:
+        for number in (0, 1):
+            inside = part == number
+            one = Ranking.of(confidence[inside], loss[inside])
+            wanted += inside.sum() * np.array([one.augrc(), one.risk_at(accepted[inside].mean())])
+            size += inside.sum()
+    for name in scores:
+        found = [interval(table, name, column).value for column in ("augrc", "risk")]
+        assert found == pytest.approx(100.0 * wanted / size)
+    assert interval(table, "same", "less").high == pytest.approx(0.0)
 
 
 def test_no_label_is_ranked_by_a_model_that_has_seen_its_unit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,14 +105,17 @@ def test_no_label_is_ranked_by_a_model_that_has_seen_its_unit(monkeypatch: pytes
     compared = compare_labels(labels, truth)
     found = CalibrationRows.of(labels, compared, metric="pa_mpjpe_mm", unit="video", labels_uri="l", truth_uri="t")
     is_good = found.is_good(6.0)
-    first = held_out_confidence(found, is_good, num_parts=2, seed=1)
+    part = parted(found.units, num_parts=2, seed=1)
+    assert {len({one for one, number in zip(found.units, part, strict=True) if number == half}) for half in (0, 1)} == {
+        12
+    }
+    first = held_out_confidence(found, is_good, part)
     assert (np.isnan(first) == ~found.is_eligible).all()
     # whatever is said of a unit's own labels, their confidence stays, and that of others does not
     is_one = np.array(found.units) == found.units[0]
-    changed = held_out_confidence(found, np.where(is_one, ~is_good, is_good), num_parts=2, seed=1)
+    changed = held_out_confidence(found, np.where(is_one, ~is_good, is_good), part)
     np.testing.assert_array_equal(changed[is_one], first[is_one])
     assert (changed != first)[found.is_eligible].any()
-    assert not np.array_equal(held_out_confidence(found, is_good, num_parts=2, seed=2), first, equal_nan=True)
 
 
 def test_people_that_confidence_was_fitted_on_are_known_by_name() -> None:
