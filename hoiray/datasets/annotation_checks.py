@@ -21,7 +21,7 @@ from hoiray.datasets.parameter_checks import parameter_problem, stored_joints, t
 from hoiray.datasets.sample import FloatArray, HandAnnotation, Sample
 from hoiray.geometry.boxes import expand
 from hoiray.geometry.cameras import project_points
-from hoiray.hand.joints import BONES, FINGER_JOINTS, FINGERS, JOINT_NAMES, MANO_NAMES, MIDDLE_MCP, SIMPLE_NAMES, WRIST
+from hoiray.hand.joints import BONES, FINGER_JOINTS, FINGERS, JOINT_NAMES, MANO_NAMES, SIMPLE_NAMES, WRIST, palm_length
 from hoiray.hand.load import HandArrays
 
 NUM_CHECKED: Final = 24
@@ -137,11 +137,6 @@ def units_problem(joints_3d: FloatArray, conventions: Conventions) -> Problem | 
     measured = f"a median palm of {palm:.4g} in {share:.0%} of the hands"
     expected = f"{conventions.unit}, a palm of {low / declared:g} to {high / declared:g}"
     return Problem("units", expected, measured, _unit_of_palm(palm))
-
-
-def palm_length(joints_3d: FloatArray) -> FloatArray:
-    """Return the distance (...) from the wrist to the middle knuckle of joints (..., 21, 3), in their unit."""
-    return np.asarray(np.linalg.norm(joints_3d[..., MIDDLE_MCP, :] - joints_3d[..., WRIST, :], axis=-1))
 
 
 def _unit_of_palm(palm: float) -> str:
@@ -389,11 +384,10 @@ def chirality(joints_3d: FloatArray) -> FloatArray:
     wrist, index, little = (joints_3d[..., joint, :] for joint in (WRIST, 5, 17))
     normal = np.cross(index - wrist, little - wrist)
     normal = normal / np.linalg.norm(normal, axis=-1, keepdims=True)
-    palm = np.linalg.norm(joints_3d[..., MIDDLE_MCP, :] - wrist, axis=-1)
     fingers = joints_3d[..., [8, 12, 16, 20], :] - joints_3d[..., [5, 9, 13, 17], :]
     curl = np.einsum("...fd,...d->...f", fingers, normal).mean(axis=-1)
     thumb = np.einsum("...d,...d->...", joints_3d[..., 4, :] - wrist, normal)
-    return np.asarray((curl + thumb) / palm)
+    return np.asarray((curl + thumb) / palm_length(joints_3d))
 
 
 def side_problem(joints_3d: FloatArray, is_right: Sequence[bool | None]) -> Problem | None:

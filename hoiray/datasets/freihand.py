@@ -21,7 +21,7 @@ from hoiray.datasets.opening import check_opened, require_count, require_split
 from hoiray.datasets.sample import FloatArray, HandAnnotation, ManoParameters, Masks, ObjectModel, Sample
 from hoiray.errors import ContractError, InputError, describe
 from hoiray.geometry.cameras import project_points
-from hoiray.hand.joints import MIDDLE_MCP, TIP_JOINTS, WRIST, reorder, tip_vertices
+from hoiray.hand.joints import TIP_JOINTS, palm_length, reorder, tip_vertices
 from hoiray.hand.load import HandArrays
 from hoiray.io.store import Store
 
@@ -310,7 +310,7 @@ def _check_vertex_unit(labels: Mapping[str, FloatArray], *, name: str) -> None:
     if not np.any(is_finite):  # each of them is refused when it is read
         return
     joints, vertices = joints[is_finite], vertices[is_finite]
-    palm = float(np.median(np.linalg.norm(joints[:, MIDDLE_MCP] - joints[:, WRIST], axis=-1)))
+    palm = float(np.median(palm_length(joints)))
     if not PALM_RANGE_M[0] <= palm <= PALM_RANGE_M[1]:  # then the joints are what is wrong, and named so
         return
     ratio = float(np.median(_spread(vertices) / _spread(joints)))

@@ -11,13 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from hoiray.hand.joints import FINGER_JOINTS, WRIST
+from hoiray.hand.joints import palm_length
 from hoiray.schema.columns import unpack_column
 from hoiray.schema.tables import LABELS
 
 Float32 = npt.NDArray[np.float32]
-
-_KNUCKLE: Final = FINGER_JOINTS["middle"][0]
 
 
 def palm_length_m(table: pa.Table) -> Float32:
@@ -27,7 +25,7 @@ def palm_length_m(table: pa.Table) -> Float32:
         table: with the column ``joints_3d``.
     """
     joints_m = unpack_column(table, LABELS["joints_3d"]).astype(np.float64)
-    return np.asarray(np.linalg.norm(joints_m[:, _KNUCKLE] - joints_m[:, WRIST], axis=-1), dtype=np.float32)
+    return palm_length(joints_m).astype(np.float32)
 
 
 DERIVED: Final[Mapping[str, Callable[[pa.Table], Float32]]] = MappingProxyType({"palm_length_m": palm_length_m})

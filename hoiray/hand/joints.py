@@ -211,3 +211,12 @@ def reorder(
         found = f"an array of shape {joints.shape}"
         raise ContractError(describe(what="joints", expected=f"{NUM_JOINTS} on axis {axis}", found=found, fix=fix))
     return np.take(joints, indices, axis=axis)
+
+
+def palm_length(joints: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """Return the distance (...) from wrist to middle knuckle, which no pose changes, in the unit of the joints.
+
+    Args:
+        joints: (..., 21, 3), simple order.
+    """
+    return np.asarray(np.linalg.norm(joints[..., MIDDLE_MCP, :] - joints[..., WRIST, :], axis=-1), dtype=np.float64)

@@ -13,7 +13,7 @@ from types import MappingProxyType
 import numpy as np
 
 from hoiray.errors import ContractError, describe
-from hoiray.hand.joints import MIDDLE_MCP, NUM_JOINTS, WRIST
+from hoiray.hand.joints import MIDDLE_MCP, NUM_JOINTS, WRIST, palm_length
 from hoiray.metrics.curves import pck_auc_per_sample
 from hoiray.metrics.fscore import f_scores
 from hoiray.metrics.inputs import AnyFloats, Floats, is_missing, paired_points
@@ -238,7 +238,7 @@ def _require_hands(true_joints: Floats, true_vertices: Floats) -> None:
                 what="hands to evaluate", expected="one or more", found="none", fix="An empty evaluation has no score."
             )
         )
-    palm_m = float(np.median(np.linalg.norm(true_joints[:, MIDDLE_MCP] - true_joints[:, WRIST], axis=-1)))
+    palm_m = float(np.median(palm_length(true_joints)))
     if not PLAUSIBLE_PALM_M[0] <= palm_m <= PLAUSIBLE_PALM_M[1]:
         raise ContractError(
             describe(

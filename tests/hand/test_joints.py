@@ -121,6 +121,14 @@ def test_fingers_partition_the_joints_without_the_wrist() -> None:
     assert joints.MIDDLE_MCP == 9
 
 
+def test_a_palm_reaches_from_the_wrist_to_the_middle_knuckle() -> None:
+    hands = np.zeros((2, 3, 21, 3), dtype=np.float32)
+    hands[..., 0, :] = [1.0, 1.0, 1.0]
+    hands[..., 9, :] = [4.0, 5.0, 1.0]
+    assert (joints.palm_length(hands) == 5.0).all()
+    assert joints.palm_length(hands).shape == (2, 3)
+
+
 @pytest.mark.parametrize(
     ("name", "published"),
     [
