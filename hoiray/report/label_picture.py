@@ -48,7 +48,7 @@ WORDS: Final[Mapping[str, str]] = {
     "held_sample": "pose held, image moved",
     "duplicate": "same hand twice",
     "shape_deviation": "shape unlike its track's",
-    "hand_size": "hand too large",
+    "hand_size": "hand too large or small",
     "confidence": "low confidence",
     "not_measured": "could not be measured",
 }

@@ -31,7 +31,7 @@ REJECT_REASONS: Final[dict[str, str]] = {
     "held_sample": "held_sample_score is above its limit",
     "duplicate": "another row of the frame has the same box and side: the hand is there once already",
     "shape_deviation": "shape_deviation_sigma is above its limit",
-    "hand_size": "the palm is longer than its limit",
+    "hand_size": "the palm is longer or shorter than its limits",
     "confidence": "confidence is below its limit",
     "not_measured": "a limit applies to a measurement that could not be taken; unmeasured says which and why",
 }
