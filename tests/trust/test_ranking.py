@@ -53,6 +53,14 @@ def test_scores_are_ranked_between_nothing_known_and_everything_known() -> None:
         assert interval(table, "oracle", column).high < 0.0
 
 
+def test_a_predictor_that_states_a_confidence_of_its_own_is_ranked_by_it() -> None:
+    features, confidence, loss = rows()
+    features[:, FEATURE_NAMES.index("mean_joint_confidence")] = confidence
+    scores = scores_of(features, None, loss)
+    assert list(scores) == [SPREAD_WORD, "predictor's own confidence", "random", "oracle"]
+    assert (scores["predictor's own confidence"] == confidence).all()
+
+
 def test_differences_are_paired() -> None:
     """A score that is another one's, slightly changed, is as uncertain as that; what lies between them is not."""
     _, confidence, loss = rows()
