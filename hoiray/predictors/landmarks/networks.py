@@ -37,9 +37,6 @@ a crop do not depend on its company, to the last bit."""
 MAX_KEPT: Final = 4096
 """Answers about crops that are kept, a KB each: enough for what lies between a tracker's reading and a prediction's."""
 
-_LOST: Final = 0.05
-"""A second look may be so much less sure than the first, since it is better centred."""
-
 
 @dataclass(frozen=True, eq=False)
 class Readings:
@@ -153,6 +150,8 @@ class HandNetworks:
     ) -> tuple[Readings, Regions]:
         """Read hands whose squares are known about, and once more those that turn out to lie elsewhere in them.
 
+        The better centred reading counts, also where it sees no hand.
+
         Args:
             frames: (F, H, W, 3).
             frame_index: (N,) the frame of each square.
@@ -171,9 +170,7 @@ class HandNetworks:
             return readings, squares
         closer = regions_of_upright(centred.rows(moved).upright_px)
         again = self.read(frames, frame_index[moved], closer)
-        kept = again.presence >= readings.presence[moved] - _LOST
-        rows = moved[kept]
-        return readings.replaced(rows, again.rows(kept)), squares.replaced(rows, closer.rows(kept))
+        return readings.replaced(moved, again), squares.replaced(moved, closer)
 
     def _pixels(
         self, frames: Frames, frame_index: npt.NDArray[np.integer], A: FloatArray, size_px: int, views: Views | None

@@ -155,7 +155,9 @@ class LandmarkPredictor:
             best = best.replaced(rows[is_better], other.rows(is_better))
             is_open[rows] = ~_is_sure(other, turn)
         first = regions_of_points(best.points_px)
-        return self.networks.settle(frames, frame_index, first, min_presence=self.min_presence)[1]
+        readings, squares = self.networks.settle(frames, frame_index, first, min_presence=self.min_presence)
+        lost = np.flatnonzero(readings.presence < self.min_presence)
+        return squares.replaced(lost, first.rows(lost))
 
 
 def make_landmarks(
