@@ -103,8 +103,13 @@ class LandmarkTracker:
         is_new = np.array([not _is_known(box, known) for box in palms.boxes_xyxy], np.bool_)
         if not is_new.any():
             return []
-        expected = regions_of_palms(palms.boxes_xyxy[is_new], palms.points_px[is_new])
-        readings, upright_px = self._read(image, expected)
+        regions = regions_of_palms(palms.boxes_xyxy[is_new], palms.points_px[is_new])
+        first = self._networks.read(image[None], np.zeros(len(regions), np.int64), regions)
+        first = first.rows(first.presence >= self._min_presence)
+        if len(first) == 0:
+            return []
+        # a second look, for what is taken for a hand once is soon followed for long
+        readings, upright_px = self._read(image, regions_of_points(first.points_px))
         free = (number for number in range(len(known) + len(readings)) if all(it.number != number for it in known))
         return [
             _Track(next(free), readings.points_px[row], upright_px[row], _log_odds(readings.right[row]), "detected")

@@ -75,6 +75,9 @@ class _TwoHands:
             np.array([[10.0, 10, 60, 60]]), np.tile(np.array([[[35.0, 60], [35.0, 10]]]), (1, 4, 1))[:, :7], np.ones(1)
         )
 
+    def read(self, _frames: object, _index: object, regions: Regions) -> Readings:
+        return self.settle(_frames, _index, regions, min_presence=0.5)[0]
+
     def settle(
         self, _frames: object, _index: object, regions: Regions, *, min_presence: float
     ) -> tuple[Readings, Regions]:
@@ -87,8 +90,8 @@ class _TwoHands:
 def test_a_hand_that_jumps_does_not_keep_the_side_of_the_one_before() -> None:
     points = np.random.default_rng(0).uniform(20, 80, (21, 2))
     beside, far = points + np.array([6.0, 0.0]), points + np.array([90.0, 0.0])
-    # found, followed twice, and then it is suddenly elsewhere and of the other side
-    networks = _TwoHands([points, beside, beside, far], [0.9, 0.9, 0.9, 0.3])
+    # found and looked at again, followed twice, and then it is suddenly elsewhere and of the other side
+    networks = _TwoHands([points, points, beside, beside, far], [0.9, 0.9, 0.9, 0.9, 0.3])
     tracker = LandmarkTracker(networks, min_presence=0.5)  # type: ignore[arg-type]
     image = np.zeros((200, 300, 3), np.uint8)
     told = [tracker.step(frame, image) for frame in range(4)]
