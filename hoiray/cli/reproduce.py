@@ -84,7 +84,7 @@ def amounts_of(request: ReproduceRequest) -> Amounts:
 def write_results(bench: Bench, plan: Plan, request: ReproduceRequest, out: Store) -> None:
     """Write what is known by now: Markdown, JSON and plots."""
     results = collect(bench, plan)
-    header = header_of(bench, plan, request)
+    header = header_of(bench, plan, request, num_seeds=results.num_seeds(plan))
     out.write("reproduce.md", markdown(results, plan, header).encode())
     out.write(
         "reproduce.json", (json.dumps(document(results, plan, header), indent=1, allow_nan=False) + "\n").encode()
@@ -94,8 +94,8 @@ def write_results(bench: Bench, plan: Plan, request: ReproduceRequest, out: Stor
         out.write(f"{name}.svg", plot.encode())
 
 
-def header_of(bench: Bench, plan: Plan, request: ReproduceRequest) -> dict[str, Any]:
-    """What must be known to read the numbers."""
+def header_of(bench: Bench, plan: Plan, request: ReproduceRequest, *, num_seeds: int) -> dict[str, Any]:
+    """What must be known to read the numbers; so many seeds are finished."""
     amounts = bench.amounts
     steps = amounts.epochs * amounts.steps_per_epoch
     return {
@@ -115,7 +115,8 @@ def header_of(bench: Bench, plan: Plan, request: ReproduceRequest) -> dict[str, 
         " `paper`" + (f" but {dict(amounts.limits)}" if amounts.limits else ""),
         "tests": f"{', '.join(f'{name} ({world.split})' for name, world in WORLDS.items())}:"
         f" {amounts.max_samples} images each",
-        "seeds": f"{len(plan.seeds)}, of weights, batches and choice; the data are the same",
+        "seeds": f"{len(plan.seeds)}{'' if num_seeds == len(plan.seeds) else f', {num_seeds} of them finished'};"
+        " of weights, batches and choice; the data are the same",
     }
 
 

@@ -138,6 +138,11 @@ class Results:
             if key in columns and math.isfinite(columns[key])
         }
 
+    def num_seeds(self, plan: Plan) -> int:
+        """How many seeds are scored in every arm that is scored at all."""
+        done = [set(self.values.get(arm, {})) for arm in plan.arms if plan.tests(arm)]
+        return len(set.intersection(*done)) if done else 0
+
     def difference(self, claim: Claim) -> tuple[Interval, int]:
         """The paired difference a claim is about, and of how many seeds."""
         first, second = self.of(claim.arm, claim.measure), self.of(claim.baseline, claim.measure)

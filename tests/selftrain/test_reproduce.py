@@ -41,6 +41,14 @@ def test_intervals_are_those_of_student() -> None:
     assert math.isnan(t_interval([]).value)
 
 
+def test_a_seed_counts_once_every_arm_is_scored() -> None:
+    plan = Plan(("table2",), (0, 1, 2))
+    values = {arm: {0: {"x": 1.0}, 1: {"x": 1.0}} for arm in plan.arms}
+    assert Results(values, {}).num_seeds(plan) == 2
+    assert Results(values | {plan.arms[0]: {1: {"x": 1.0}}}, {}).num_seeds(plan) == 1
+    assert Results({}, {}).num_seeds(plan) == 0
+
+
 def test_differences_are_paired_by_seed() -> None:
     """Seeds differ a lot, the arms of each by little: only a paired difference shows it."""
     key = key_of(JOINT)
