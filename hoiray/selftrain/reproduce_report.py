@@ -126,7 +126,7 @@ def fractions_plot(results: Results) -> str:
     points = [(share, t_interval(list(results.of(arm, MEAN_ADD).values()))) for share, arm in places.items()]
     known = [(share, it) for share, it in points if math.isfinite(it.value)]
     tops = [end for _, it in known for end in (it.high, it.value) if math.isfinite(end)]
-    x, y = _Scale(0.0, 100.0, 60, PLOT_WIDTH - 20), _Scale(0.0, max([*tops, 1.0]) * 1.1, 250, 20)
+    x, y = _Scale(0.0, 100.0, 60, PLOT_WIDTH - 40), _Scale(0.0, max([*tops, 1.0]) * 1.1, 250, 20)
     parts = [f'<polyline fill="none" stroke="#2060a0" stroke-width="2" points="{_points(known, x, y)}"/>']
     for share, interval in known:
         if math.isfinite(interval.low):
