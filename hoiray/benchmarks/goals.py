@@ -122,8 +122,8 @@ _BUFFERS: Final = (
 )
 
 _SHARED: Final = (
-    "not known: no idle machine was to be had, and none was profiled. A labelling is several processes (predictor,"
-    " decoder, Ray's own), a bare loop is one, so that other work on the machine slows the labelling more"
+    "not profiled. A labelling is several processes (predictors, decoders, the actors that measure and judge, the"
+    " driver, Ray's own), a bare loop is one: on two cores two bare loops leave nothing for the others"
 )
 
 GOALS: Final[Mapping[str, Goal]] = MappingProxyType(

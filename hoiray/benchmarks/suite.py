@@ -62,33 +62,35 @@ def run(out: Path, settings: Settings, parts: Sequence[str]) -> str:
     make_report_folder(out)
     path = out / f"{NAME}.json"
     known: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    # the load of what ran before: later on it is that of the parts themselves
+    facts = machine()
     for name in parts:
         if name == "peer" and (settings.clips is None or settings.python is None):
             continue
-        known[name] = measured_apart(name, settings)
+        known[name] = measured_apart(name, settings, facts)
         # written anew after every part, so that a stop loses nothing
         path.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
         (out / f"{NAME}.md").write_text(page(known), encoding="utf-8")
     return page(known)
 
 
-def measured_apart(name: str, settings: Settings) -> dict[str, Any]:
+def measured_apart(name: str, settings: Settings, facts: Mapping[str, str]) -> dict[str, Any]:
     """Measure a part in a new process; return its rows, or why there are none, with machine and time."""
-    begin, facts = time.monotonic(), machine()
+    begin = time.monotonic()
     command = [sys.executable, "-m", "hoiray.benchmarks.suite", name, json.dumps(asdict(settings))]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=PART_S, check=False)
         status, said, errors = done.returncode, done.stdout, done.stderr
     except subprocess.TimeoutExpired:
         status, said, errors = -1, "", f"no end after {PART_S:.0f} s"
-    found: dict[str, Any] = {"machine": facts, "seconds": round(time.monotonic() - begin, 1), "rows": []}
+    found: dict[str, Any] = {"machine": dict(facts), "seconds": round(time.monotonic() - begin, 1), "rows": []}
     if status != 0:
         return found | {"failed": errors.strip().splitlines()[-1] if errors.strip() else f"ended with {status}"}
     return found | {"rows": json.loads(said.splitlines()[-1])}
 
 
 def is_loaded(facts: Mapping[str, str]) -> bool:
-    """Whether a machine did other things too when it was measured on."""
+    """Whether a machine did other things too when the command began that measured on it."""
     return float(facts.get("load_1min", 0.0)) > MAX_LOAD_PER_CORE * float(facts.get("cores", 1.0))
 
 

@@ -1,5 +1,6 @@
 import json
 import runpy
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ def told(*rows: Row, **more: Any) -> dict[str, Any]:
 
 def test_parts_that_were_not_asked_for_keep_their_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answers = {"judge": told(Row.single("judge_sql", 1.25)), "control": told(Row.single("resume", 99.0))}
-    monkeypatch.setattr(suite, "measured_apart", lambda name, _settings: answers[name])
+    monkeypatch.setattr(suite, "measured_apart", lambda name, *_: answers[name])
     run(tmp_path, FORCED, ["judge"])
     text = run(tmp_path, FORCED, ["control"])
     assert "| 1.25 |" in text
@@ -34,14 +35,14 @@ def test_parts_that_were_not_asked_for_keep_their_figures(tmp_path: Path, monkey
 
 def test_a_part_that_fails_is_named_and_the_others_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     answers = {"judge": told(failed="RuntimeError: no"), "control": told(Row.single("resume", 1.0))}
-    monkeypatch.setattr(suite, "measured_apart", lambda name, _settings: answers[name])
+    monkeypatch.setattr(suite, "measured_apart", lambda name, *_: answers[name])
     text = run(tmp_path, FORCED, ["judge", "control"])
     assert "**It failed: RuntimeError: no**" in text
     assert "## Control plane" in text
 
 
 def test_the_peer_is_left_out_where_nobody_says_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(suite, "measured_apart", lambda _name, _settings: pytest.fail("it was measured"))
+    monkeypatch.setattr(suite, "measured_apart", lambda *_: pytest.fail("it was measured"))
     run(tmp_path, FORCED, ["peer"])
 
 
@@ -51,7 +52,7 @@ def test_an_unknown_part_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_part_is_measured_in_a_process_of_its_own_and_says_why_it_ended() -> None:
-    found = measured_apart("peer", FORCED)
+    found = measured_apart("peer", FORCED, {"cores": "2"})
     assert found["rows"] == []
     assert "AssertionError" in found["failed"]
 
@@ -75,11 +76,16 @@ def test_every_part_can_be_asked_for() -> None:
     assert job["PARTS"].split(",") == list(PARTS)
 
 
-def test_parts_that_were_measured_on_a_busy_machine_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def measured(name: str, _settings: Settings) -> dict[str, Any]:
-        load = {"judge": "9.5", "control": "0.2"}[name]
-        return told(Row.single("resume", 1.0)) | {"machine": {"load_1min": load, "cores": "2"}}
+def test_parts_are_named_before_which_the_machine_was_busy_not_those_that_kept_it_busy_themselves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads = iter(["9.5", "0.2"])
+    monkeypatch.setattr(suite, "machine", lambda: {"load_1min": next(loads), "cores": "2"})
+
+    def measured(_name: str, _settings: Settings, facts: Mapping[str, str]) -> dict[str, Any]:
+        return told(Row.single("resume", 1.0)) | {"machine": dict(facts)}
 
     monkeypatch.setattr(suite, "measured_apart", measured)
-    text = run(tmp_path, FORCED, ["judge", "control"])
+    run(tmp_path, FORCED, ["judge"])
+    text = run(tmp_path, FORCED, ["control", "filters"])
     assert "**not idle**, so that these figures are to be distrusted: judge." in text
