@@ -23,6 +23,7 @@ from hoiray.predictors.landmarks.regions import (
     regions_of_boxes,
     regions_of_points,
     regions_of_upright,
+    turned_apart,
 )
 from hoiray.predictors.landmarks.tracker import LandmarkTracker
 from hoiray.predictors.load import choose_device
@@ -205,8 +206,8 @@ def make_landmarks(
 def _is_sure(readings: Readings, tried_rad: float) -> npt.NDArray[np.bool_]:
     """Tell which hands (N,) lie about as their boxes were turned."""
     turns = regions_of_points(readings.points_px).turns_rad
-    off = np.abs(np.angle(np.exp(1j * (turns - tried_rad))))
-    return np.asarray((readings.presence >= SURE_PRESENCE) & (off <= MAX_SURE_TURN_RAD))
+    is_as_tried = turned_apart(turns, tried_rad) <= MAX_SURE_TURN_RAD
+    return np.asarray((readings.presence >= SURE_PRESENCE) & is_as_tried)
 
 
 def _failures(

@@ -83,7 +83,7 @@ class Regions:
     def is_near(self, other: "Regions") -> npt.NDArray[np.bool_]:
         """Tell which squares (N,) show a hand as well as those of the other."""
         off = np.linalg.norm(self.centers_px - other.centers_px, axis=-1) / other.sides_px
-        turn = np.abs(np.angle(np.exp(1j * (self.turns_rad - other.turns_rad))))
+        turn = turned_apart(self.turns_rad, other.turns_rad)
         is_sized = np.abs(np.log(self.sides_px / other.sides_px)) <= np.log1p(MAX_OFF_SIZE)
         return np.asarray((off <= MAX_OFF_CENTRE) & is_sized & (turn <= MAX_OFF_TURN_RAD))
 
@@ -134,6 +134,11 @@ def regions_of_points(points_px: FloatArray) -> Regions:
     sides = (high - low).max(axis=-1)
     centers = _rotated((low + high) / 2, turns)
     return Regions(_shifted(centers, turns, _POINTS_SHIFT * sides), _POINTS_FACTOR * sides, turns)
+
+
+def turned_apart(turns_rad: FloatArray, others_rad: FloatArray | float) -> FloatArray:
+    """Return by how much turns (N,) differ from others, 0 to pi."""
+    return np.asarray(np.abs(np.angle(np.exp(1j * (turns_rad - others_rad)))))
 
 
 def _turns(upwards_px: FloatArray) -> FloatArray:
