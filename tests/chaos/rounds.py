@@ -104,9 +104,15 @@ class RoundPlayer:
 
     def _play(self, played: Round, out: Path, rng: random.Random) -> None:
         driver = self._start(played, out, rng)
-        moment = rng.randrange(self._world.num_shards), rng.uniform(0.0, 4 * PACE_S)
-        if self._wait_for_work(driver, out, *moment):
-            self._kill(played, driver, out, rng)
+        when, pause_s = rng.randrange(self._world.num_shards), rng.uniform(0.0, 4 * PACE_S)
+        if played.kind == "predictor":
+            # every shard takes a call at least, so that this one comes
+            self._world.hold(at_call=when + 1)
+        try:
+            if self._wait_for_work(driver, out, when if played.kind != "predictor" else None, pause_s):
+                self._kill(played, driver, out, rng)
+        finally:
+            self._world.release()
         killed_s = time.monotonic()
         played.exits.append(driver.wait(RUN_S))
         # from here on nothing has to be slow
@@ -134,10 +140,21 @@ class RoundPlayer:
                 command, env=self._nodes.environment, stdout=said, stderr=said, start_new_session=True
             )
 
-    def _wait_for_work(self, driver: "subprocess.Popen[bytes]", out: Path, num_committed: int, pause_s: float) -> bool:
-        """Wait until so many shards are committed and somebody works, and a moment more; False where it is over."""
+    def _wait_for_work(
+        self, driver: "subprocess.Popen[bytes]", out: Path, num_committed: int | None, pause_s: float
+    ) -> bool:
+        """Wait until so many shards are committed and somebody works, and a moment more; False where it is over.
+
+        Without a number: until predictors wait to be killed.
+        """
+
+        def is_time() -> bool:
+            if num_committed is None:
+                return self._world.is_held()
+            return len(_committed(out)) >= num_committed and bool(self._world.done())
+
         deadline_s = time.monotonic() + RUN_S
-        while len(_committed(out)) < num_committed or not self._world.done():
+        while not is_time():
             if driver.poll() is not None:
                 return False
             if time.monotonic() > deadline_s:

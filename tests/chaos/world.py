@@ -22,7 +22,19 @@ from hoiray.stages.label_shard import Tools, label_here
 from hoiray.stages.pending import pending_buckets, pending_shards
 from hoiray.stages.plan import load_shard
 
-from .paced_predictor import FIRST_Y0, FIRST_Y1, LOG, PACE, STEP_Y0, STEP_Y1, Frame, PacedPredictor, read_log
+from .paced_predictor import (
+    FIRST_Y0,
+    FIRST_Y1,
+    HOLD,
+    LOG,
+    PACE,
+    STEP_Y0,
+    STEP_Y1,
+    Frame,
+    PacedPredictor,
+    is_held,
+    read_log,
+)
 
 NUM_CLIPS, NUM_LONG_FRAMES = 20, 36
 LONG = "a long one.mp4"
@@ -73,6 +85,21 @@ class World:
     def set_pace(self, seconds_per_call: float) -> None:
         """From now on a batch takes so long."""
         (self.folder / PACE).write_text(str(seconds_per_call))
+
+    def hold(self, at_call: int) -> None:
+        """Let predictors wait from that call on, so that they still work when the kill comes, however late that is."""
+        # whole or not at all: predictors look at any moment
+        whole = self.folder / f"{HOLD}.new"
+        whole.write_text(str(at_call))
+        whole.rename(self.folder / HOLD)
+
+    def is_held(self) -> bool:
+        """Whether predictors wait."""
+        return is_held(self.folder)
+
+    def release(self) -> None:
+        """Let them go on."""
+        (self.folder / HOLD).unlink(missing_ok=True)
 
     def new_log(self) -> None:
         """Begin the log of work anew."""
