@@ -27,7 +27,9 @@ def everything(
     out: Out = Path("results"),
     pairs: Pairs = 5,
     force: Force = False,
-    parts: Annotated[str, typer.Option(help="Some of them; the others keep the figures they had.")] = PARTS,
+    parts: Annotated[
+        str, typer.Option(help="Some of them, or training_on_ray; the others keep the figures they had.")
+    ] = PARTS,
     clips: Annotated[str | None, typer.Option(help="Videos for the peer; default: the peer is left out.")] = None,
     python: Annotated[
         str | None, typer.Option(help="A Python with mediapipe 0.10.21, the peer; default: it is left out.")

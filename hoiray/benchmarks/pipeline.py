@@ -2,10 +2,12 @@
 
 Clips of Something-Something's size, one hand a frame, the packaged network in 8 views. A labelling is a process of its
 own from the command to its end; its steady state is the time between the commits of its shards, those of the first
-round left out. The bare loops (:mod:`hoiray.benchmarks.bare_loop`) are processes too, loaded once and told when to
-start; with two predictors, two of them run at the same time.
+round left out, and those of the end, when a predictor is done before the others. The bare loops
+(:mod:`hoiray.benchmarks.bare_loop`) are processes too, loaded once and told when to start; with two predictors, two of
+them run at the same time.
 """
 
+import math
 import os
 import subprocess
 import sys
@@ -18,6 +20,7 @@ from typing import Final
 
 from hoiray.benchmarks.control_run import CLUSTER, RUN_OF_VIDEOS, Look, write_videos
 from hoiray.benchmarks.goals import Row
+from hoiray.benchmarks.processes import descendants, usage
 from hoiray.benchmarks.timing import Spread
 from hoiray.config.load import load_cluster, load_run
 from hoiray.io.encode import VP9_WEBM
@@ -28,8 +31,12 @@ FRAMES_A_VIDEO: Final = 48
 """Of a Something-Something clip, boxed or not, about."""
 
 VIDEOS_A_SHARD: Final = 2
-ROUNDS: Final = 3
+ROUNDS: Final = 6
 """Shards of every predictor; the first is not counted."""
+
+BARE_ROUNDS: Final = 3
+WATCH_S: Final = 0.1
+PREDICTOR: Final = "ray::MapWorker(MapBatches(Predict"
 
 JOB_S: Final = 600.0
 WEBM: Final = Look((427, 240), (150.0, 70.0, 260.0, 190.0), VP9_WEBM, ".webm")
@@ -50,11 +57,14 @@ class Labelled:
         num_frames: of all of it.
         wall_s: from the command to the end of its process.
         steady_frames_per_s: between the commits of its first round and its last one.
+        beside_cpus: processors that all processes but the predictors took in that time: command, decoders, actors that
+            measure and judge, and Ray's own.
     """
 
     num_frames: int
     wall_s: float
     steady_frames_per_s: float
+    beside_cpus: float
 
     @property
     def around_s(self) -> float:
@@ -111,8 +121,10 @@ def rows_of(num_predictors: int, pairs: Sequence[Pair]) -> list[Row]:
     job = [it.labelled.job_frames_per_s / it.bare_frames_per_s for it in pairs]
     labelled = Spread.of([it.labelled.steady_frames_per_s for it in pairs])
     bare, around = Spread.of([it.bare_frames_per_s for it in pairs]), Spread.of([it.labelled.around_s for it in pairs])
+    beside = Spread.of([it.labelled.beside_cpus for it in pairs])
     notes = (
-        f"{labelled.median:.1f} against {bare.median:.1f} frames/s, one hand each, {VIEWS} views.",
+        f"{labelled.median:.1f} against {bare.median:.1f} frames/s, one hand each, {VIEWS} views. All processes beside"
+        f" the predictors took {beside.median:.2f} CPUs ({beside.minimum:.2f} - {beside.maximum:.2f}).",
         f"Start and end took {around.median:.0f} s ({around.minimum:.0f} - {around.maximum:.0f}); reckoned with the"
         " steady pace of the same run.",
     )
@@ -131,19 +143,56 @@ def label_once(folder: Path, num_predictors: int, out: Path) -> Labelled:
     command = [sys.executable, "-m", "hoiray.benchmarks.pipeline", str(folder), str(out)]
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     begin = time.monotonic()
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    wall_s = time.monotonic() - begin
-    if done.returncode != 0:
-        raise RuntimeError(f"the labelling ended with {done.returncode}: {done.stderr[-3000:]}")
-    times = sorted(path.stat().st_mtime for path in out.glob("predictions/*/commit/*.json"))
+    clocks = _Clocks(num_predictors, num_shards=ROUNDS * num_predictors)
+    with (folder / "said.txt").open("w+", encoding="utf-8") as said:
+        process = subprocess.Popen(command, stdout=said, stderr=said, env=environment)
+        while process.poll() is None:
+            clocks.look(process.pid, len(_commit_times(out)))
+            time.sleep(WATCH_S)
+        wall_s = time.monotonic() - begin
+        if process.returncode != 0:
+            said.seek(0)
+            raise RuntimeError(f"the labelling ended with {process.returncode}: {said.read()[-3000:]}")
+    times = _commit_times(out)
     frames_a_shard = FRAMES_A_VIDEO * VIDEOS_A_SHARD
-    return Labelled(len(times) * frames_a_shard, wall_s, steady_rate(times, num_predictors) * frames_a_shard)
+    rate = steady_rate(times, num_predictors) * frames_a_shard
+    return Labelled(len(times) * frames_a_shard, wall_s, rate, clocks.beside_cpus())
+
+
+def _commit_times(out: Path) -> list[float]:
+    return sorted(path.stat().st_mtime for path in out.glob("predictions/*/commit/*.json"))
+
+
+class _Clocks:
+    """CPU clocks of a labelling's processes, read when its steady state begins and when it ends."""
+
+    def __init__(self, num_predictors: int, num_shards: int) -> None:
+        self._begin, self._end = num_predictors, num_shards - num_predictors + 1
+        self._read: list[tuple[float, dict[int, float]]] = []
+
+    def look(self, pid: int, num_committed: int) -> None:
+        """Read the clocks of a process and all below it, but for predictors, where it is time to."""
+        if num_committed >= (self._begin, self._end, math.inf)[len(self._read)]:
+            now_s, found = time.monotonic(), [usage(pid), *descendants(pid)]
+            beside = {it.pid: it.cpu_s for it in found if it is not None and not it.title.startswith(PREDICTOR)}
+            self._read.append((now_s, beside))
+
+    def beside_cpus(self) -> float:
+        """Processors between both readings; NaN where one is missing, as the labelling ended before it."""
+        if len(self._read) < 2:
+            return math.nan
+        (begin_s, before), (end_s, after) = self._read
+        return sum(cpu_s - before.get(pid, 0.0) for pid, cpu_s in after.items()) / (end_s - begin_s)
 
 
 def steady_rate(times_s: Sequence[float], num_predictors: int) -> float:
-    """Return shards a second from the times of their commits, in order, the first one of each predictor left out."""
-    counted = times_s[num_predictors:]
-    return len(counted) / (counted[-1] - times_s[num_predictors - 1])
+    """Return shards a second from the times of their commits, in order.
+
+    The first one of each predictor is left out, and so are the last ones but one: once a predictor finds nothing more
+    to do, the state is no longer steady.
+    """
+    first, last = num_predictors - 1, len(times_s) - num_predictors
+    return (last - first) / (times_s[last] - times_s[first])
 
 
 @contextmanager
@@ -163,10 +212,10 @@ def _bare_loop(folder: Path) -> "Iterator[subprocess.Popen[str]]":
 
 
 def _bare_frames_per_s(loops: "Sequence[subprocess.Popen[str]]") -> float:
-    """Let all loops run at the same time, over a round of the labelling and a half each; frames a second together."""
+    """Let all loops run at the same time, over some rounds of the labelling each; frames a second together."""
     for loop in loops:
         assert loop.stdin is not None
-        loop.stdin.write(f"{(ROUNDS - 1) * VIDEOS_A_SHARD}\n")
+        loop.stdin.write(f"{BARE_ROUNDS * VIDEOS_A_SHARD}\n")
         loop.stdin.flush()
     rates = []
     for loop in loops:

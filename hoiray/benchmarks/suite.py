@@ -198,7 +198,13 @@ def _peer(folder: Path, settings: Settings) -> list[Row]:
 def _training(folder: Path, settings: Settings) -> list[Row]:
     from hoiray.benchmarks.train import measure
 
-    return measure(folder, pairs=settings.pairs)
+    return measure(folder, pairs=settings.pairs, on_ray=False)
+
+
+def _training_on_ray(folder: Path, settings: Settings) -> list[Row]:
+    from hoiray.benchmarks.train import measure
+
+    return measure(folder, pairs=settings.pairs, on_ray=True)
 
 
 def _adaptive(_folder: Path, settings: Settings) -> list[Row]:
@@ -214,7 +220,11 @@ PARTS: Final[Mapping[str, Callable[[Path, Settings], list[Row]]]] = {
     "ensemble": _ensemble, "filters": _filters, "pipeline": _pipeline, "pipelines": _pipelines,
     "judge": _judge, "groupby": _groupby, "control": _control, "peer": _peer, "training": _training,
     "adaptive": _adaptive,
+    "training_on_ray": _training_on_ray,
 }  # fmt: skip
+
+APART: Final = ("training_on_ray",)
+"""Parts that take long and are measured where they are asked for by name only: the table keeps their figures."""
 
 
 def main(arguments: Sequence[str]) -> None:

@@ -39,11 +39,11 @@ from hoiray.training.reports import Event, StepReport
 from hoiray.training.step import TOTAL, take_step
 from hoiray.training.world import World
 
-MIN_STEPS_PER_EPOCH: Final = 40
+MIN_STEPS_PER_EPOCH: Final = 20
 """A small set is listed several times, lest epochs of two steps measure nothing but their ends."""
 
 STEPS_PER_MEASUREMENT: Final = 5
-REPORT_EVERY: Final = 10
+REPORT_EVERY: Final = 5
 LABEL_BATCH: Final = "batch of labels"
 UNION_STEP: Final = "bare step on the union, half labels, with loading"
 MAX_CUT: Final = 256
@@ -126,16 +126,24 @@ ROWS: Final = {
 """Rows of the table of speeds, by the subject of the comparison."""
 
 
-def measure(folder: Path, *, pairs: int) -> list[Row]:
-    """Measure the rows of the table of speeds on the smallest set, with the network `nano`; `folder` is empty."""
+def measure(folder: Path, *, pairs: int, on_ray: bool) -> list[Row]:
+    """Measure rows of the table of speeds on the smallest set, with the network `nano`.
+
+    Args:
+        folder: an empty one.
+        pairs: alternating measurements of each side.
+        on_ray: measure Ray Train, which takes a start of half a minute a measurement; False: a step and its data.
+    """
     from hoiray.engine.session import ray_session
 
     setup = make_setup(folder, _make_lab(folder), "nano")
     torch.set_num_threads(1)
-    comparisons = compare_steps(setup, pairs)
-    # one Ray for all of them: its start is not training
-    with ray_session(None, Node(num_cpus=4, memory_gib=8, object_store_gib=0.3)):
-        comparisons += compare_ray(setup, pairs)
+    if on_ray:
+        # one Ray for all of them: its start is not training
+        with ray_session(None, Node(num_cpus=4, memory_gib=8, object_store_gib=0.3)):
+            comparisons = compare_ray(setup, pairs)
+    else:
+        comparisons = compare_steps(setup, pairs)
     batch_size = setup.run.training.batch_size
     return [
         Row.of(ROWS[it.subject], it, f"{batch_size / it.subject_s.median:.0f} samples/s of {batch_size} a step.")

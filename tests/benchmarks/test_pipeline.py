@@ -7,25 +7,27 @@ from hoiray.benchmarks.pipeline import RUN, Labelled, Pair, count_bytes, rows_of
 from hoiray.config.load import parse_cluster, parse_run
 
 
-def test_the_steady_rate_leaves_the_first_shard_of_every_predictor_out() -> None:
+def test_the_steady_rate_leaves_the_first_shard_of_every_predictor_out_and_the_end() -> None:
     assert steady_rate([50.0, 52.0, 54.0, 56.0], 1) == pytest.approx(0.5)
-    # two in step, and two that take turns: two shards every two seconds either way
-    assert steady_rate([9.0, 9.0, 11.0, 11.0, 13.0, 13.0], 2) == pytest.approx(1.0)
+    # two that take turns: two shards every two seconds
     assert steady_rate([9.0, 10.0, 11.0, 12.0, 13.0, 14.0], 2) == pytest.approx(1.0)
+    # the last shard was done alone, and slowly
+    assert steady_rate([9.0, 10.0, 11.0, 12.0, 13.0, 19.0], 2) == pytest.approx(1.0)
 
 
 def test_start_and_end_are_what_the_frames_did_not_take_and_weigh_less_in_a_longer_job() -> None:
-    labelled = Labelled(num_frames=200, wall_s=50.0, steady_frames_per_s=10.0)
+    labelled = Labelled(num_frames=200, wall_s=50.0, steady_frames_per_s=10.0, beside_cpus=0.2)
     assert labelled.around_s == pytest.approx(30.0)
     assert labelled.job_frames_per_s == pytest.approx(9.5)
 
 
 def test_rows_are_ratios_pair_by_pair() -> None:
-    pairs = [Pair(Labelled(200, 50.0, rate), 10.0) for rate in (9.0, 10.0, 8.0)]
+    pairs = [Pair(Labelled(200, 50.0, rate, 0.2), 10.0) for rate in (9.0, 10.0, 8.0)]
     steady, job = rows_of(2, pairs)
     assert (steady.key, job.key) == ("pipeline_2", "pipeline_2_job")
     assert (steady.figure.minimum, steady.figure.median, steady.figure.maximum) == pytest.approx((0.8, 0.9, 1.0))
     assert job.figure.median < steady.figure.median
+    assert "0.20 CPUs" in steady.note
 
 
 def test_the_files_of_the_run_are_valid() -> None:

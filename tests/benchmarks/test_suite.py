@@ -8,7 +8,7 @@ import pytest
 
 from hoiray.benchmarks import suite
 from hoiray.benchmarks.goals import Row
-from hoiray.benchmarks.suite import PARTS, Settings, main, measured_apart, run
+from hoiray.benchmarks.suite import APART, PARTS, Settings, main, measured_apart, run
 from hoiray.errors import ConfigError
 
 FORCED = Settings(force=True)
@@ -73,7 +73,7 @@ def test_the_adaptive_ensemble_is_taken_over_from_its_report(
 
 def test_every_part_can_be_asked_for() -> None:
     job = runpy.run_path(str(Path(__file__).parents[2] / "jobs" / "benchmark.py"))
-    assert job["PARTS"].split(",") == list(PARTS)
+    assert [*job["PARTS"].split(","), *APART] == list(PARTS)
 
 
 def test_parts_are_named_before_which_the_machine_was_busy_not_those_that_kept_it_busy_themselves(
