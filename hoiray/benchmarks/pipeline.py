@@ -31,7 +31,7 @@ FRAMES_A_VIDEO: Final = 48
 """Of a Something-Something clip, boxed or not, about."""
 
 VIDEOS_A_SHARD: Final = 2
-ROUNDS: Final = 6
+ROUNDS: Final = 5
 """Shards of every predictor; the first is not counted."""
 
 BARE_ROUNDS: Final = 3
