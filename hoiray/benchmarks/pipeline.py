@@ -1,8 +1,8 @@
 """What the machinery around the model costs: `hoiray label` on Ray beside the bare loop that does the same to pixels.
 
 Clips of Something-Something's size, one hand a frame, the packaged network in 8 views. A labelling is a process of its
-own from the command to its end; its steady state is the time between the commits of its shards, those of the first
-round left out, and those of the end, when a predictor is done before the others. The bare loops
+own from the command to its end; its steady state is the time between the commits of its shards, but for the first
+rounds, while Ray still starts workers, and for the end, when a predictor is done before the others. The bare loops
 (:mod:`hoiray.benchmarks.bare_loop`) are processes too, loaded once and told when to start; with two predictors, two of
 them run at the same time.
 """
@@ -32,9 +32,12 @@ FRAMES_A_VIDEO: Final = 48
 
 VIDEOS_A_SHARD: Final = 2
 ROUNDS: Final = 5
-"""Shards of every predictor; the first is not counted."""
+"""Shards of every predictor."""
 
-BARE_ROUNDS: Final = 3
+FIRST_ROUNDS: Final = 2
+"""Of them, not counted."""
+
+BARE_ROUNDS: Final = 2
 WATCH_S: Final = 0.1
 PREDICTOR: Final = "ray::MapWorker(MapBatches(Predict"
 
@@ -56,7 +59,7 @@ class Labelled:
     Attributes:
         num_frames: of all of it.
         wall_s: from the command to the end of its process.
-        steady_frames_per_s: between the commits of its first round and its last one.
+        steady_frames_per_s: between the commits of its first rounds and its last one.
         beside_cpus: processors that all processes but the predictors took in that time: command, decoders, actors that
             measure and judge, and Ray's own.
     """
@@ -167,7 +170,7 @@ class _Clocks:
     """CPU clocks of a labelling's processes, read when its steady state begins and when it ends."""
 
     def __init__(self, num_predictors: int, num_shards: int) -> None:
-        self._begin, self._end = num_predictors, num_shards - num_predictors + 1
+        self._begin, self._end = FIRST_ROUNDS * num_predictors, num_shards - num_predictors + 1
         self._read: list[tuple[float, dict[int, float]]] = []
 
     def look(self, pid: int, num_committed: int) -> None:
@@ -188,10 +191,10 @@ class _Clocks:
 def steady_rate(times_s: Sequence[float], num_predictors: int) -> float:
     """Return shards a second from the times of their commits, in order.
 
-    The first one of each predictor is left out, and so are the last ones but one: once a predictor finds nothing more
+    The first ones of each predictor are left out, and so are the last ones but one: once a predictor finds nothing more
     to do, the state is no longer steady.
     """
-    first, last = num_predictors - 1, len(times_s) - num_predictors
+    first, last = FIRST_ROUNDS * num_predictors - 1, len(times_s) - num_predictors
     return (last - first) / (times_s[last] - times_s[first])
 
 

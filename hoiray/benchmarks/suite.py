@@ -25,9 +25,11 @@ PART_S: Final = 900.0
 """A part that takes longer is ended: it hangs."""
 
 LINKED_MARKERS: Final = 100_000
-LABELLED_SHARDS: Final = 150
-INDEXED_VIDEOS: Final = (100_000, 400_000)
+LABELLED_SHARDS: Final = 100
+INDEXED_VIDEOS: Final = (100_000, 700_000)
 """Buffers are full at the smaller one, so that what is left is growth."""
+
+OPENINGS: Final = 3
 
 
 @dataclass(frozen=True)
@@ -170,10 +172,11 @@ def _groupby(folder: Path, settings: Settings) -> list[Row]:
 def _control(folder: Path, _settings: Settings) -> list[Row]:
     from hoiray.benchmarks.control import growth_per_million, labelled, measured
 
-    opened = [
-        {"index": measured("index", folder, count), "open": measured("opening", folder, count)}
-        for count in INDEXED_VIDEOS
-    ]
+    def opening(count: int) -> dict[str, Any]:
+        # what else lies in memory at the peak of one is chance
+        return min((measured("opening", folder, count) for _ in range(OPENINGS)), key=lambda row: row["grown_mib"])
+
+    opened = [{"index": measured("index", folder, count), "open": opening(count)} for count in INDEXED_VIDEOS]
     planned = measured("planning", folder / "markers", LINKED_MARKERS)
     done = labelled(folder / "labelled", LABELLED_SHARDS, 2)
     first, last = (f"{it['open']['videos']:,}" for it in (opened[0], opened[-1]))
@@ -182,7 +185,7 @@ def _control(folder: Path, _settings: Settings) -> list[Row]:
     return [
         Row.single("dispatch", cpu_ms / 100, f"{cpu_ms:.1f} ms a shard over {LABELLED_SHARDS} shards, free predictor."),
         Row.single("resume", planned["planned_in_s"], f"{planned['committed']:,} of {planned['shards']:,}, on a disk."),
-        Row.single("driver_memory", grown["open"], f"From {first} to {last} videos."),
+        Row.single("driver_memory", grown["open"], f"From {first} to {last} videos, the least of {OPENINGS} each."),
         Row.single("index_memory", grown["index"], f"From {first} to {last} videos."),
     ]
 

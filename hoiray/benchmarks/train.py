@@ -42,7 +42,7 @@ from hoiray.training.world import World
 MIN_STEPS_PER_EPOCH: Final = 20
 """A small set is listed several times, lest epochs of two steps measure nothing but their ends."""
 
-STEPS_PER_MEASUREMENT: Final = 5
+STEPS_PER_MEASUREMENT: Final = 3
 REPORT_EVERY: Final = 5
 LABEL_BATCH: Final = "batch of labels"
 UNION_STEP: Final = "bare step on the union, half labels, with loading"

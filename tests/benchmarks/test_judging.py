@@ -47,8 +47,8 @@ def test_all_shards_of_the_job_wait_to_be_judged(tmp_path: Path) -> None:
     assert len(waiting) == job.plan.head.num_shards > 1
 
 
-def test_growth_is_time_a_row_and_memory_against_the_smallest() -> None:
-    found = [Grown(100, 1.0, 50.0), Grown(1000, 11.0, 52.0), Grown(10_000, 120.0, 60.0)]
+def test_growth_is_time_a_row_against_a_part_and_memory_against_the_smallest() -> None:
+    found = [Grown(100, 1.0, 50.0, 100, 1.0), Grown(1000, 11.0, 52.0, 100, 1.0), Grown(10_000, 240.0, 60.0, 100, 2.0)]
     assert {row.key: round(row.figure.median, 6) for row in rows_of(found)} == {
         "judge_10": 1.1, "judge_100": 1.2, "judge_memory": 1.2,
     }  # fmt: skip

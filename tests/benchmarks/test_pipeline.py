@@ -7,12 +7,13 @@ from hoiray.benchmarks.pipeline import RUN, Labelled, Pair, count_bytes, rows_of
 from hoiray.config.load import parse_cluster, parse_run
 
 
-def test_the_steady_rate_leaves_the_first_shard_of_every_predictor_out_and_the_end() -> None:
-    assert steady_rate([50.0, 52.0, 54.0, 56.0], 1) == pytest.approx(0.5)
+def test_the_steady_rate_leaves_the_first_shards_of_every_predictor_out_and_the_end() -> None:
+    assert steady_rate([50.0, 51.0, 53.0, 55.0], 1) == pytest.approx(0.5)
     # two that take turns: two shards every two seconds
-    assert steady_rate([9.0, 10.0, 11.0, 12.0, 13.0, 14.0], 2) == pytest.approx(1.0)
+    steady = [9.0, 10.0, 11.0, 12.0, 13.0, 14.0]
+    assert steady_rate([1.0, 2.0, *steady], 2) == pytest.approx(1.0)
     # the last shard was done alone, and slowly
-    assert steady_rate([9.0, 10.0, 11.0, 12.0, 13.0, 19.0], 2) == pytest.approx(1.0)
+    assert steady_rate([1.0, 2.0, *steady[:-1], 19.0], 2) == pytest.approx(1.0)
 
 
 def test_start_and_end_are_what_the_frames_did_not_take_and_weigh_less_in_a_longer_job() -> None:
