@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, Literal, get_args, get_origin
 
 from pydantic import ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from hoiray.config.base import CROSS_FIELD, Config
@@ -98,7 +99,13 @@ def _data_path(details: ErrorDetails, document: Document) -> KeyPath:
 
 def _unknown_key(path: KeyPath, model: type[Config], root_name: str) -> str:
     key, parent = str(path[-1]), path[:-1]
-    known = sorted({name for owner in _models_at(model, parent) for name in owner.model_fields})
+    owners = _models_at(model, parent)
+    fields = [it.model_fields for it in owners if key in it.model_fields]
+    presets = [preset for it in fields if "preset" in it for preset in _options(it["preset"])]
+    if presets:  # known, but not where another preset was chosen
+        advice = f"goes with the preset {' or '.join(presets)} only; take it out, or choose that preset"
+        return f"key {shorten(repr(key))} in {_dotted(parent) or root_name} {advice}"
+    known = sorted({name for owner in owners for name in owner.model_fields})
     near = did_you_mean(key, known)
     advice = f"did you mean {near!r}?" if near else f"known keys: {', '.join(known)}"
     return f"unknown key {shorten(repr(key))} in {_dotted(parent) or root_name}; {advice}"
@@ -134,13 +141,14 @@ def _nearest(found: object, choices: Sequence[str]) -> str:
 
 def _choices(model: type[Config], path: KeyPath) -> list[str]:
     """Return what the models that may stand at a path allow for one of their keys, in their order."""
-    annotations = [owner.model_fields[str(path[-1])].annotation for owner in _models_at(model, path[:-1])]
-    return [
-        str(choice)
-        for annotation in annotations
-        if get_origin(annotation) is Literal
-        for choice in get_args(annotation)
-    ]
+    fields = [owner.model_fields[str(path[-1])] for owner in _models_at(model, path[:-1])]
+    return [choice for field in fields for choice in _options(field)]
+
+
+def _options(field: FieldInfo) -> list[str]:
+    """Return the words that a field allows; none where others do."""
+    annotation = field.annotation
+    return [str(choice) for choice in get_args(annotation)] if get_origin(annotation) is Literal else []
 
 
 def _dotted(path: KeyPath) -> str:

@@ -44,6 +44,12 @@ def test_a_misspelt_limit_is_found_behind_the_choice_of_presets() -> None:
     assert message == "jobs/label.yaml:6: unknown key 'min_box_iuo' in limits; did you mean 'min_box_iou'?"
 
 
+def test_a_key_of_another_preset_is_told_apart_from_a_misspelt_one() -> None:
+    message = message_of("limits:\n  preset: paper\n  uri: limits.json\n")
+    expected = "key 'uri' in limits goes with the preset calibrated only; take it out, or choose that preset"
+    assert message == f"jobs/label.yaml:7: {expected}"
+
+
 def test_a_misspelt_key_in_a_named_group_is_answered() -> None:
     with pytest.raises(ConfigError) as raised:
         parse_cluster(CLUSTER + "workers:\n  gpu:\n    num_gpu: 1\n", source="c.yaml")
