@@ -117,8 +117,8 @@ _NETWORKS: Final = (
 )
 
 _BUFFERS: Final = (
-    "at so few videos buffers still fill; from 100,000 to a million of them results/control.md has 0.9 MiB for the"
-    " index, and 2.8 MiB for the queue of an opened plan"
+    "chance: what else lies in memory at the peak of so small a plan moves the figure by some MiB a million. From"
+    " 100,000 to ten million videos results/control.md has 3.5 MiB a million for the index, 3.8 for an opened plan"
 )
 
 _ONE: Final = (
