@@ -85,13 +85,16 @@ def make_label_report(store: Store, plan: Plan, request: ReportRequest) -> Page:
 
     Raises:
         ConfigError: there are labels of several judge_ids, and none is named.
-        InputError: there are no labels.
+        InputError: there are no labels, or none with confidence to hold against the truth.
         ContractError: something is damaged.
     """
     area = labels_area(find_judge_id(store, request.judge_id))
     counted = count_run(store, plan, area)
     drawn = draw_units(counted.units, request.max_rows, request.seed)
     rows, parts = _read(store, drawn)
+    if request.truth_uri is not None and not rows.has_confidence:
+        expected, fix = "labels with calibrated confidence", "Calibrate (hoiray calibrate), judge, or leave it out."
+        raise InputError(describe(what="--truth", expected=expected, found="none", fix=fix))
     run = read_run(store)
     facts = _facts(store, plan, counted, rows, run, seed=request.seed)
     shown = _show(store, plan, rows, drawn, run=run, request=request)
@@ -117,9 +120,6 @@ def _trust_sections(
     calibration = None if run is None else calibration_of(run.limits)
     found = [] if calibration is None else [promise_section(calibration, rows)]
     if request.truth_uri is not None:
-        if not rows.has_confidence:
-            expected, fix = "labels with calibrated confidence", "Calibrate (hoiray calibrate), judge, or leave it out."
-            raise InputError(describe(what="--truth", expected=expected, found="none", fix=fix))
         tables = (completed(table, LABELS) for table in read_tables(store, units))
         labels = pa.concat_tables([table.select(LABELS.names) for table in tables])
         found.append(reliability_section(labels, request.truth_uri, calibration, seed=request.seed))
