@@ -34,6 +34,7 @@ from hoiray.trust.guarantee import (
     limits_to_try,
     plan_tests,
     prove,
+    units_at_pace,
     units_needed,
 )
 from hoiray.trust.guards import NO_GUARDS, GuardChoice, guards_pass
@@ -207,12 +208,17 @@ class Attempt:
         return np.where(self.is_inside, self.confidence, np.float32(np.nan))
 
     def further_units(self) -> int | None:
-        """Estimate how many further units the promise takes; None where it cannot be told that any number will do."""
+        """Estimate how many further units the promise takes; None where it cannot be told that any number will do.
+
+        The more careful of two estimates: what all units promise at the best limit, and what the proving ones gave at
+        the limit that was tried first.
+        """
         every = count_units(numbered(self.rows.units)[1], self.score, ~self.is_good, self.plan.limits)
         caps = every.typical_accepted()
         needed = units_needed(every, self.plan.promise, caps)
         if needed is None:
             return None
+        needed = max(needed, units_at_pace(self.proof, self.plan, len(self.counts.sizes)))
         return max(1, ceil(needed / (1.0 - FITTING_SHARE)) - len(every.sizes))
 
 

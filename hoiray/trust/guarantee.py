@@ -225,6 +225,19 @@ def units_needed(counts: UnitCounts, promise: Promise, caps: Floats) -> int | No
     return max(promise.least_units, ceil(log(2.0 / promise.failure_probability) / best))
 
 
+def units_at_pace(proof: Proof, plan: TestPlan, num_units: int) -> int:
+    """Estimate how many proving units it takes if further ones are like these; 0 where these gave no evidence.
+
+    Args:
+        proof: what the tests said.
+        plan: of the tests.
+        num_units: that proved.
+    """
+    # the learned bet holds half of the mixture
+    given = proof.log_e[plan.sequence[0]] + log(2.0) if plan.sequence and num_units else -1.0
+    return ceil(num_units * log(2.0 / plan.promise.failure_probability) / given) if given > 0.0 else 0
+
+
 def _log_product(gains: Floats, bet: float | Floats) -> Floats:
     """(T,) sum of the logarithms of 1 - bet * gain; minus infinity where all was lost."""
     with np.errstate(divide="ignore"):

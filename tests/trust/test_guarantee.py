@@ -10,6 +10,7 @@ from hoiray.trust.guarantee import (
     log_evidence,
     plan_tests,
     prove,
+    units_at_pace,
     units_needed,
 )
 
@@ -92,6 +93,16 @@ def test_how_many_units_are_needed_is_told_and_where_none_will_do() -> None:
     plan = plan_tests(equal_units(40, 1), np.array([0.2, 0.5]), PROMISE)
     assert prove(equal_units(2 * needed, needed // 20), plan).limit_index is not None
     assert units_needed(equal_units(40, 8), PROMISE, np.array([20.0, 10.0])) is None
+
+
+def test_a_proof_just_missed_names_a_few_more_units_than_there_were() -> None:
+    plan = plan_tests(equal_units(20), np.array([0.2, 0.5]), PROMISE)
+    few = prove(equal_units(28), plan)
+    assert few.limit_index is None
+    needed = units_at_pace(few, plan, 28)
+    assert 28 < needed < 40
+    assert prove(equal_units(needed + 3), plan).limit_index == 0
+    assert units_at_pace(prove(equal_units(28, 28), plan), plan, 28) == 0
 
 
 def test_limits_are_scores_of_labels_and_begin_with_the_least() -> None:
