@@ -38,14 +38,25 @@ def test_figures_follow_the_samples_of_the_time_in_which_shards_were_done() -> N
 
 
 def rows_of(*found: Watched) -> dict[str, Any]:
-    rows = [figures_of(it) | {"shards": 10_000 * (number + 1)} for number, it in enumerate(found)]
-    return {"label": {"command": "c", "machine": {}, "rows": rows}}
+    return {"label": {"command": "c", "machine": {}, "rows": [figures_of(it) for it in found]}}
 
 
 @pytest.mark.parametrize(("driver", "predict", "missed"), [(0.0, 0.0, 0), (0.02, 0.0, 1), (0.0, 0.05, 1)])
 def test_a_goal_that_is_missed_is_said_to_be(driver: float, predict: float, missed: int) -> None:
     text = page(rows_of(watched(0.0), watched(driver, predict)))
     assert text.count("**missed**") == missed
+
+
+def test_growth_of_the_driver_is_that_of_the_second_half_without_the_end() -> None:
+    filling = watched(0.0)
+    filling.samples[:50] = [sample(it.time_s, it.num_done, 150.0) for it in filling.samples[:50]]
+    filling.samples[-1] = sample(120.0, 1000, 400.0)
+    growth = control.late_growth_per_million(figures_of(filling))
+    assert growth == pytest.approx(0.0, abs=0.5)
+    assert control.late_growth_per_million(figures_of(watched(0.0004))) == pytest.approx(
+        4.0, abs=1.0
+    )  # samples are kept to a tenth of a MiB
+    assert control.late_growth_per_million(figures_of(Watched(1000, 2, samples=filling.samples[:3]))) is None
 
 
 def test_first_labels_count_in_shard_times() -> None:
