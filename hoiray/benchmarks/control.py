@@ -185,23 +185,21 @@ def _thinned(samples: Sequence[Sample], count: int = 40) -> list[Sample]:
 
 def slope(samples: Sequence[Sample], value: Callable[[Sample], float]) -> float | None:
     """Least-squares growth of a memory over 1,000 shards, MiB; None with fewer than three samples."""
-    if len(samples) < 3:
-        return None
-    done = np.array([it.num_done for it in samples], dtype=np.float64)
-    spread = done - done.mean()
-    if not spread.any():
-        return None
-    values = np.array([value(it) for it in samples])
-    return round(float(1000.0 * (spread @ values) / (spread @ spread)), 3)
+    a_shard = _growth([it.num_done for it in samples], [value(it) for it in samples])
+    return None if a_shard is None else round(1000.0 * a_shard, 3)
+
+
+def _growth(done: Sequence[int], values: Sequence[float]) -> float | None:
+    """Least-squares growth of values over shards; None where fewer than three are known, or nothing was done."""
+    spread = np.array(done, dtype=np.float64) - np.mean(done) if len(done) >= 3 else np.zeros(1)
+    return float(spread @ np.array(values)) / float(spread @ spread) if spread.any() else None
 
 
 def late_growth_per_million(row: Row) -> float | None:
     """Growth of the driver in the second half of a run, MiB a million videos; None where too little was seen of it."""
     late = [(done, mib) for _, done, mib in row["samples"] if row["shards"] / 2 <= done < row["shards"]]
-    if len({done for done, _ in late}) < 3:
-        return None
-    a_shard = np.polynomial.Polynomial.fit(*np.array(late).T, 1).convert().coef[1]
-    return float(a_shard * 1e6 / VIDEOS_A_SHARD)
+    a_shard = _growth([done for done, _ in late], [mib for _, mib in late])
+    return None if a_shard is None else a_shard * 1e6 / VIDEOS_A_SHARD
 
 
 def _worker(samples: Sequence[Sample], role: str) -> Row:
