@@ -65,7 +65,7 @@ schemas: $(READY)  ## write schemas/*.json from hoiray/schema
 
 BENCH ?= --out $(OUT)/benchmark
 
-bench: $(READY)  ## the table of speeds, under 20 minutes on two idle cores; BENCH="--force --parts judge" for some of it
+bench: $(READY)  ## the table of speeds, some 20 minutes on two idle cores; BENCH="--force --parts judge" for some of it
 	@$(BIN)/python jobs/benchmark.py all $(BENCH)
 
 CHAOS ?= --rounds 50 --seed 1 --max-minutes 90
