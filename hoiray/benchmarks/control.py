@@ -326,8 +326,8 @@ def _label_section(rows: Sequence[Row]) -> list[str]:
     if (late := late_growth_per_million(rows[-1])) is not None:
         lines.append(
             f"Driver: in the second half of the largest run {late:.1f} MiB a million videos, at {VIDEOS_A_SHARD} videos"
-            f" a shard (least squares). Goal (5 MB) {_met(late < MAX_DRIVER_MIB_A_MILLION)}. The first half grows faster;"
-            " the most is at the end, when every marker is read for the summary."
+            f" a shard (least squares). Goal (5 MB) {_met(late < MAX_DRIVER_MIB_A_MILLION)}. The first half grows"
+            " faster; the most is at the end, when every marker is read for the summary."
         )
     return lines
 
