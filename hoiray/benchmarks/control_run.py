@@ -205,10 +205,15 @@ def _moments(process: "subprocess.Popen[bytes]", begin_s: float) -> Iterator[flo
         time.sleep(WATCH_S)
 
 
+def role_of(title: str) -> str | None:
+    """Return which of :data:`ROLES` a process of this title has; None where it is no actor of the plan."""
+    return next((role for word, role in ROLES.items() if title.startswith(f"ray::MapWorker(MapBatches({word})")), None)
+
+
 def _is_ready(pid: int) -> bool:
     """Whether an actor of every kind has started; while it does, Ray shows so in its title."""
-    titles = [it.title for it in descendants(pid) if not it.title.endswith(".__init__")]
-    return all(any(it.startswith(f"ray::MapWorker(MapBatches({word})") for it in titles) for word in ROLES)
+    started = {role_of(it.title) for it in descendants(pid) if not it.title.endswith(".__init__")}
+    return started >= set(ROLES.values())
 
 
 def _note_first(watched: Watched, out: Path, now_s: float) -> None:
@@ -231,9 +236,8 @@ def _sample(pid: int, out: Path, now_s: float) -> list[Sample]:
 def _by_role(below: list[Usage]) -> dict[str, float]:
     found: dict[str, float] = {}
     for it in below:
-        for word, role in ROLES.items():
-            if it.title.startswith(f"ray::MapWorker(MapBatches({word})"):
-                found[role] = max(found.get(role, 0.0), it.own_mib)
+        if (role := role_of(it.title)) is not None:
+            found[role] = max(found.get(role, 0.0), it.own_mib)
         if "hoiray.stages.decode_child" in it.title:
             found["decoder"] = max(found.get("decoder", 0.0), it.own_mib)
     return found

@@ -341,17 +341,16 @@ def main(arguments: Sequence[str]) -> None:
     part = min(source.iterdir())
     part_rows = judge_folder(part, target)
 
-    def seconds_of(path: Path) -> float:
+    def timed(path: Path) -> tuple[int, float]:
         begin = time.perf_counter()
-        judge_folder(path, target)
-        return time.perf_counter() - begin
+        num_rows = judge_folder(path, target)
+        return num_rows, time.perf_counter() - begin
 
-    before = [seconds_of(part) for _ in range(PART_REPEATS)]
+    before = [timed(part)[1] for _ in range(PART_REPEATS)]
     forget_peak()
-    begin = time.perf_counter()
-    num_rows = judge_folder(source, target)
-    seconds, peak_mib = time.perf_counter() - begin, peak_memory_mib()
-    after = [seconds_of(part) for _ in range(PART_REPEATS)]
+    num_rows, seconds = timed(source)
+    peak_mib = peak_memory_mib()
+    after = [timed(part)[1] for _ in range(PART_REPEATS)]
     sys.stdout.write(json.dumps(asdict(Grown(num_rows, seconds, peak_mib, part_rows, median(before + after)))) + "\n")
 
 

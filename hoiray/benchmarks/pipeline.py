@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from hoiray.benchmarks.control_run import CLUSTER, RUN_OF_VIDEOS, Look, write_videos
+from hoiray.benchmarks.control_run import CLUSTER, RUN_OF_VIDEOS, Look, role_of, write_videos
 from hoiray.benchmarks.goals import Row
 from hoiray.benchmarks.processes import descendants, usage
 from hoiray.benchmarks.timing import Spread
@@ -39,7 +39,6 @@ FIRST_ROUNDS: Final = 2
 
 BARE_ROUNDS: Final = 2
 WATCH_S: Final = 0.1
-PREDICTOR: Final = "ray::MapWorker(MapBatches(Predict"
 
 JOB_S: Final = 600.0
 WEBM: Final = Look((427, 240), (150.0, 70.0, 260.0, 190.0), VP9_WEBM, ".webm")
@@ -177,7 +176,7 @@ class _Clocks:
         """Read the clocks of a process and all below it, but for predictors, where it is time to."""
         if num_committed >= (self._begin, self._end, math.inf)[len(self._read)]:
             now_s, found = time.monotonic(), [usage(pid), *descendants(pid)]
-            beside = {it.pid: it.cpu_s for it in found if it is not None and not it.title.startswith(PREDICTOR)}
+            beside = {it.pid: it.cpu_s for it in found if it is not None and role_of(it.title) != "predict"}
             self._read.append((now_s, beside))
 
     def beside_cpus(self) -> float:
