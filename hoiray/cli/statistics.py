@@ -13,7 +13,14 @@ from hoiray.cli.judge import read_limits
 from hoiray.config.load import parse_run
 from hoiray.config.what import CalibratedLimits, PaperLimits
 from hoiray.errors import ConfigError, describe
-from hoiray.evaluation.label_truth import ERROR_NAMES, Compared, TrueHands, compare_labels, read_true_hands
+from hoiray.evaluation.label_truth import (
+    ERROR_NAMES,
+    Compared,
+    TrueHands,
+    compare_labels,
+    labels_of_known_videos,
+    read_true_hands,
+)
 from hoiray.evaluation.tables import Table, make_bootstrap
 from hoiray.filters.rules import paper_rules
 from hoiray.io.store import Store
@@ -77,8 +84,9 @@ def statistics(request: StatisticsRequest) -> None:
         fix = "Resample videos, or name the truth."
         raise ConfigError(describe(what="--unit subject", expected="a truth that names people", found="none", fix=fix))
     stored = judged(request.labels, WITHOUT_LIMITS, request.predict_id)
-    labels, verdicts = verdicts_of(drawn_videos(stored), rules, sweeps=request.sweeps)
     truth = None if request.truth is None else read_true_hands(request.truth)
+    known = stored if truth is None else labels_of_known_videos(stored, truth)
+    labels, verdicts = verdicts_of(drawn_videos(known), rules, sweeps=request.sweeps)
     compared = None if truth is None else compare_labels(labels, truth)
     tables = _tables(request, labels, verdicts, compared, truth)
     if compared is not None:
@@ -87,7 +95,8 @@ def statistics(request: StatisticsRequest) -> None:
         "labels": request.labels,
         "truth": request.truth or "none",
         "limits": f"{limits.preset}" + (f" ({request.limits})" if request.limits else ""),
-        "rows": f"{labels.num_rows} of {stored.num_rows}; of very many, whole videos are drawn",
+        "rows": f"{labels.num_rows} of {stored.num_rows}; of very many, whole videos are drawn"
+        + ("" if known.num_rows == stored.num_rows else f"; {known.num_rows} are of videos with truth"),
         "good": f"{request.metric} at most {request.max_error}" if request.truth else "not known",
         "intervals": f"95 %, by resampling {request.unit}s, never frames; seed {SEED}",
     }

@@ -51,6 +51,11 @@ class Videos(WhatConfig):
         description="Side of the hands. boxes: as the boxes say, or who found them; both: predict both, keep the more"
         " consistent one.",
     )
+    persons: Literal["one", "any"] = Field(
+        default="one",
+        description="Whose hands a frame shows, where sides are guessed. one: two hands of a frame are a left and a"
+        " right one, unless their own frames tell clearly otherwise; any: each hand is decided by itself.",
+    )
 
     @model_validator(mode="after")
     def _boxes_fit_their_format(self) -> Self:

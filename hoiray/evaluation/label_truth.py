@@ -4,8 +4,10 @@ Every row, accepted or refused, is laid beside the true hand of its frame whose 
 hands that no row is laid beside are instances that nobody found: they count wherever coverage is told.
 """
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -31,6 +33,12 @@ Indices = npt.NDArray[np.intp]
 MIN_IOU: Final = 0.3
 """A label whose box overlaps no true hand by this much is a label of nothing."""
 
+MIN_ROWS_TO_TELL: Final = 10
+MAX_STRANGE_SHARE: Final = 0.5
+MIN_LIFT: Final = 2.0
+"""Labels of a set lie on its hands. Where, of at least so many, a smaller share does, and less than so many times the
+share that lies on the hands of another video, names agree by chance: the videos are not those of the truth."""
+
 NO_HAND: Final = -1
 """In place of a true hand's row."""
 
@@ -43,6 +51,9 @@ _WORDS: Final = {
     "mpjpe_mm": "{:g} mm in MPJPE about the wrist",
     "joints_2d_box": "{:g} box sides in 2D",
 }
+
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +77,11 @@ class TrueHands:
     joints_2d_px: Floats
     visible_fraction: Floats
     subjects: Mapping[str, str]
+
+    @cached_property
+    def videos(self) -> frozenset[str]:
+        """Names of the videos that have true hands."""
+        return frozenset(video for video, _ in self.rows)
 
     @classmethod
     def of_table(cls, table: pa.Table) -> "TrueHands":
@@ -141,6 +157,27 @@ def limit_in_words(limit: float, metric: str) -> str:
     return _WORDS[metric].format(limit)
 
 
+def labels_of_known_videos(labels: pa.Table, truth: TrueHands) -> pa.Table:
+    """Leave out the labels of videos that the truth says nothing of, with a warning that counts them.
+
+    Raises:
+        ContractError: no video of the labels is one of the truth.
+    """
+    videos, known = _stems(labels), truth.videos
+    is_known = np.array([video in known for video in videos], dtype=np.bool_)
+    if is_known.all():
+        return labels
+    _require_known(videos, known)
+    strange = {video for video in videos if video not in known}
+    _log.warning(
+        "%d labels of %d videos such as %r are left out: the truth has no such video",
+        np.count_nonzero(~is_known),
+        len(strange),
+        min(strange),
+    )
+    return labels.filter(pa.array(is_known))
+
+
 def compare_labels(labels: pa.Table, truth: TrueHands) -> Compared:
     """Give every label its true hand and measure how far it is from it.
 
@@ -149,10 +186,13 @@ def compare_labels(labels: pa.Table, truth: TrueHands) -> Compared:
         truth: of the same videos.
 
     Raises:
-        ContractError: no video of the labels is one of the truth.
+        ContractError: no video of the labels is one of the truth, or their videos have the same names only.
     """
-    videos = [PurePosixPath(name).stem for name in labels["video_id"].to_pylist()]
-    true_rows = _matched(labels, videos, truth)
+    videos = _stems(labels)
+    _require_known(videos, truth.videos)
+    frames, boxes = labels["frame_index"].to_pylist(), unpack_column(labels, LABELS["bbox_xyxy"]).astype(np.float64)
+    true_rows = _matched(boxes, videos, frames, truth)
+    _require_same_videos(boxes, videos, frames, truth, true_rows)
     has_truth = true_rows != NO_HAND
     joints_3d = unpack_column(labels, LABELS["joints_3d"]).astype(np.float64)
     joints_2d = unpack_column(labels, LABELS["joints_2d"]).astype(np.float64)
@@ -183,23 +223,53 @@ def compare_labels(labels: pa.Table, truth: TrueHands) -> Compared:
     )
 
 
-def _matched(labels: pa.Table, videos: list[str], truth: TrueHands) -> Indices:
-    """(N,) the true hand of each label: in each frame the pairs of boxes that overlap most in all, one to one."""
-    if not {video for video, _ in truth.rows} & set(videos):
+def _stems(labels: pa.Table) -> list[str]:
+    """(N,) names of videos as the truth has them."""
+    return [PurePosixPath(name).stem for name in labels["video_id"].to_pylist()]
+
+
+def _require_known(videos: Sequence[str], known: frozenset[str]) -> None:
+    if not known.intersection(videos):
         found = f"videos such as {videos[0]!r}" if videos else "no labels"
-        expected = "videos such as " + repr(next(iter(truth.rows), ("none", 0))[0])
+        expected = f"videos such as {min(known, default='none')!r}"
         fix = "Name the set whose videos the run labelled."
         raise ContractError(describe(what="labels beside the truth", expected=expected, found=found, fix=fix))
-    boxes = unpack_column(labels, LABELS["bbox_xyxy"]).astype(np.float64)
+
+
+def _matched(boxes_xyxy: Floats, videos: Sequence[str], frame_indices: Sequence[int], truth: TrueHands) -> Indices:
+    """(N,) the true hand of each label: in each frame the pairs of boxes that overlap most in all, one to one."""
     frames: dict[tuple[str, int], list[int]] = {}
-    for row, place in enumerate(zip(videos, labels["frame_index"].to_pylist(), strict=True)):
+    for row, place in enumerate(zip(videos, frame_indices, strict=True)):
         frames.setdefault(place, []).append(row)
     matched = np.full(len(videos), NO_HAND, dtype=np.intp)
     for place, rows in frames.items():
         hands = truth.rows.get(place, [])
         if hands:
-            overlap = np.nan_to_num(iou_matrix(boxes[rows], truth.bbox_xyxy[hands]))
+            overlap = np.nan_to_num(iou_matrix(boxes_xyxy[rows], truth.bbox_xyxy[hands]))
             for label, hand in zip(*linear_sum_assignment(-overlap), strict=True):
                 if overlap[label, hand] >= MIN_IOU:
                     matched[rows[label]] = hands[hand]
     return matched
+
+
+def _require_same_videos(
+    boxes_xyxy: Floats, videos: Sequence[str], frame_indices: Sequence[int], truth: TrueHands, true_rows: Indices
+) -> None:
+    """Refuse a truth whose videos bear the labels' names and show other hands.
+
+    Raises:
+        ContractError: labels lie on the hands of their video hardly more often than on those of another.
+    """
+    could = np.isfinite(boxes_xyxy).all(axis=1) & np.array([video in truth.videos for video in videos])
+    own = float((true_rows[could] != NO_HAND).mean()) if could.sum() >= MIN_ROWS_TO_TELL else 1.0
+    if own >= MAX_STRANGE_SHARE:
+        return
+    names = sorted(truth.videos.intersection(videos))
+    following = dict(zip(names, [*names[1:], names[0]], strict=True))
+    swapped = _matched(boxes_xyxy, [following.get(video, video) for video in videos], frame_indices, truth)
+    other = float((swapped[could] != NO_HAND).mean()) if len(names) > 1 else 0.0
+    if own <= MIN_LIFT * other or own == 0.0:
+        expected = "labels that lie on the hands of their own video"
+        found = f"{own:.0%} of them do, and {other:.0%} lie on those of another video"
+        fix = "The names of the videos agree, what they show does not: name the set that the run labelled."
+        raise ContractError(describe(what="labels beside the truth", expected=expected, found=found, fix=fix))

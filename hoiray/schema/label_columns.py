@@ -37,7 +37,8 @@ _HAND: Final = (
         "side_lead",
         "float32",
         "By how much the frames of the track tell for this side rather than for the other, in the mean: 0 says nothing,"
-        " 0.1 is the most that counts. Null where the side was not guessed.",
+        " 0.1 is the most that counts; negative where the hand beside it overruled them. Null where the side was not"
+        " guessed.",
         "1",
         nullable=True,
     ),

@@ -36,6 +36,7 @@ def make_predict_id(
     _require_digest(run.hand.model_uri, hand_model_sha256, "hand.model_uri")
     teacher = run.teacher.model_copy(update={"checkpoint_uri": None})
     hand = run.hand.model_copy(update={"model_uri": None})
+    is_guessed = run.videos.hand_side in {"both", "boxes"}
     finder = {}
     if detector is not None:
         settings = detector.model_copy(update={"checkpoint_uri": "-"})
@@ -49,7 +50,7 @@ def make_predict_id(
             "hand": fingerprint(hand),
             "hand_model": hand_model_sha256,
             "hand_side": run.videos.hand_side,
-            "side_rule": SIDE_RULE if run.videos.hand_side in {"both", "boxes"} else None,
+            "side_rule": f"{SIDE_RULE}; persons: {run.videos.persons}" if is_guessed else None,
             "schema": [PREDICTIONS.version, BOXES.version],
         }
     )

@@ -385,7 +385,7 @@ class _Work:
         self._finder, self._hand_side = finder, job.run.videos.hand_side
         self._batches = HandBatches(
             tools.predictor, job.run.ensemble, batch_size=tools.batch_size,
-            shard_id=entry.shard_id, predict_id=job.predict_id,
+            shard_id=entry.shard_id, predict_id=job.predict_id, is_one_person=job.run.videos.persons == "one",
         )  # fmt: skip
         self.num_frames, self.decode_cpu_s = 0, 0.0
         self.timings_s = {"input_wait": 0.0, "predict": 0.0}

@@ -8,7 +8,7 @@ import pyarrow.compute as pc
 
 from hoiray.config.what import PaperLimits
 from hoiray.errors import ConfigError, InputError, describe
-from hoiray.evaluation.label_truth import Compared, compare_labels, read_true_hands
+from hoiray.evaluation.label_truth import Compared, compare_labels, labels_of_known_videos, read_true_hands
 from hoiray.filters.rules import Rules
 from hoiray.schema.label_columns import PREDICTION_COLUMNS
 from hoiray.stages.judge import judge
@@ -91,14 +91,15 @@ def stored_video(uri: str, video_id: str, predict_id: str | None = None) -> pa.T
 
 
 def compare_stored(uri: str, truth_uri: str, predict_id: str | None = None) -> tuple[pa.Table, Compared]:
-    """Judge everything stored in a place without limits, and lay it beside the truth.
+    """Judge everything stored in a place without limits, and lay what has truth beside it.
 
     Raises:
         InputError: labels or truth are missing.
         ConfigError, ContractError: as in :func:`judged` and :func:`hoiray.evaluation.label_truth.compare_labels`.
     """
-    labels = judged(uri, WITHOUT_LIMITS, predict_id)
-    return labels, compare_labels(labels, read_true_hands(truth_uri))
+    truth = read_true_hands(truth_uri)
+    labels = labels_of_known_videos(judged(uri, WITHOUT_LIMITS, predict_id), truth)
+    return labels, compare_labels(labels, truth)
 
 
 def calibration_rows(request: TruthRequest) -> CalibrationRows:

@@ -69,6 +69,7 @@ class HandBatches:
         batch_size: int,
         shard_id: str,
         predict_id: str,
+        is_one_person: bool,
         max_waiting_bytes: int = MAX_WAITING_BYTES,
     ) -> None:
         """Begin without any.
@@ -79,11 +80,12 @@ class HandBatches:
             batch_size: hands of one batch, before the ensemble multiplies them.
             shard_id: written into the rows.
             predict_id: likewise.
+            is_one_person: whether two hands of a frame are presumed to be of two sides, where those are guessed.
             max_waiting_bytes: pixels that may wait.
         """
         self._predictor, self._ensemble = predictor, ensemble
         self._batch_size, self._max_waiting_bytes = batch_size, max_waiting_bytes
-        self._shard_id, self._predict_id = shard_id, predict_id
+        self._shard_id, self._predict_id, self._is_one_person = shard_id, predict_id, is_one_person
         self._waiting: dict[tuple[int, ...], list[_Hand]] = {}
         self._predicted: list[Hypotheses] = []
 
@@ -132,7 +134,7 @@ class HandBatches:
     def table(self) -> pa.Table:
         """Return what has been predicted, sorted by key, guessed sides decided track by track."""
         predicted = [hands for hands in self._predicted if hands.first.num_rows]
-        return decided(predicted) if predicted else empty_table(FUSED)
+        return decided(predicted, is_one_person=self._is_one_person) if predicted else empty_table(FUSED)
 
     def _waiting_bytes(self) -> int:
         return sum(map(_num_bytes, self._waiting.values()))

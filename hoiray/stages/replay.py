@@ -200,7 +200,7 @@ def _predicted(source: Source, predictor: Predictor, rows: pa.Table) -> pa.Table
     images, times = _decoded(source, wanted, sorted({*wanted.frame_index.tolist(), *preceding}))
     batches = HandBatches(
         predictor, source.run.ensemble, batch_size=BATCH_SIZE, shard_id="-",
-        predict_id=rows["predict_id"][0].as_py(),
+        predict_id=rows["predict_id"][0].as_py(), is_one_person=source.run.videos.persons == "one",
     )  # fmt: skip
     for frame in np.unique(wanted.frame_index).tolist():
         image_before = images[frame - 1] if frame - 1 in preceding else None

@@ -9,7 +9,7 @@ import pyarrow as pa
 from hoiray.config.what import CalibratedLimits, PaperLimits
 from hoiray.errors import HoirayError
 from hoiray.evaluation.bootstrap import Interval as Resampled
-from hoiray.evaluation.label_truth import compare_labels, limit_in_words, read_true_hands
+from hoiray.evaluation.label_truth import compare_labels, labels_of_known_videos, limit_in_words, read_true_hands
 from hoiray.evaluation.tables import Table as EvaluatedTable
 from hoiray.evaluation.tables import make_bootstrap
 from hoiray.report import graphics
@@ -99,7 +99,9 @@ def reliability_section(labels: pa.Table, truth_uri: str, calibration: Calibrati
     Raises:
         InputError, ContractError: the truth is missing, or of other videos.
     """
-    compared = compare_labels(labels, read_true_hands(truth_uri))
+    truth = read_true_hands(truth_uri)
+    labels = labels_of_known_videos(labels, truth)
+    compared = compare_labels(labels, truth)
     promise = None if calibration is None else calibration.promise
     metric, limit = (METRIC, MAX_ERROR_MM) if promise is None else (promise.metric, promise.max_error)
     confidence = unpack_column(labels, LABELS["confidence"]).astype(np.float64)

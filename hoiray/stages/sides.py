@@ -1,4 +1,4 @@
-"""Sides: hands predicted under both hypotheses about their side in, rows of the table FUSED out, one side a track."""
+"""Sides: hands predicted under both hypotheses about their side in, rows of the table FUSED with decided sides out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from hoiray.filters.sides import track_leads
+from hoiray.filters.sides import track_sides
 from hoiray.schema.columns import pack_column, unpack_column
 from hoiray.stages.group import group_by_video
 from hoiray.stages.measure import FUSED
@@ -43,11 +43,12 @@ class Hypotheses:
         return Hypotheses(self.first.filter(kept), self.second.filter(kept), self.lead[is_other])
 
 
-def decided(parts: Sequence[Hypotheses]) -> pa.Table:
+def decided(parts: Sequence[Hypotheses], *, is_one_person: bool) -> pa.Table:
     """Decide the side of every track whose side is guessed, over all parts together.
 
     Args:
         parts: one or more; the hands of a video may lie in several.
+        is_one_person: whether two hands of a frame are presumed to be a left and a right one.
 
     Returns:
         Schema FUSED, sorted by key.
@@ -56,15 +57,21 @@ def decided(parts: Sequence[Hypotheses]) -> pa.Table:
     order = np.asarray(pc.sort_indices(first, [(name, "ascending") for name in FUSED.key]), dtype=np.int64)
     lead = np.concatenate([part.lead for part in parts])[order]
     said = np.full(len(order), np.nan)
+    is_first = np.ones(len(order), dtype=np.bool_)
     guessed = np.flatnonzero(~np.isnan(lead))
     if len(guessed):
         groups = group_by_video(
-            first.select(("video_id", "frame_index", "hand_index", "bbox_xyxy")).take(order[guessed])
+            first.select(("video_id", "frame_index", "hand_index", "bbox_xyxy", "is_right")).take(order[guessed])
         )
-        frame, boxes = (unpack_column(groups.table, FUSED[name]) for name in ("frame_index", "bbox_xyxy"))
-        said[guessed] = track_leads(lead[guessed], frame, boxes, groups.starts)
-    place = np.where(said < 0.0, order + len(order), order)
+        frame, boxes, is_right = (
+            unpack_column(groups.table, FUSED[name]) for name in ("frame_index", "bbox_xyxy", "is_right")
+        )
+        for_right = np.where(is_right, lead[guessed], -lead[guessed])
+        sides = track_sides(
+            for_right, frame, boxes, groups.starts, is_first_right=is_right, is_one_person=is_one_person
+        )
+        said[guessed], is_first[guessed] = sides.lead, sides.is_right == is_right
+    place = np.where(is_first, order, order + len(order))
     table = pa.concat_tables([first, second]).take(pa.array(place)).combine_chunks()
-    # for the side that is kept
-    column = pack_column(FUSED[SIDE_LEAD], np.abs(said).astype(np.float32), np.isnan(said))
+    column = pack_column(FUSED[SIDE_LEAD], said.astype(np.float32), np.isnan(said))
     return table.set_column(table.schema.get_field_index(SIDE_LEAD), table.schema.field(SIDE_LEAD), column)

@@ -1,5 +1,7 @@
 """Labels against the truth, on rows made by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -13,6 +15,7 @@ from hoiray.evaluation.label_truth import (
     Compared,
     TrueHands,
     compare_labels,
+    labels_of_known_videos,
     limit_in_words,
     read_true_hands,
 )
@@ -98,6 +101,52 @@ def test_labels_of_other_videos_are_refused() -> None:
     other = replaced(labels(truth, (0.0, 0.0)), "video_id", pa.array(["elsewhere.mp4"] * 2 * NUM_VIDEOS))
     with pytest.raises(ContractError, match="Name the set whose videos the run labelled"):
         compare_labels(other, truth)
+
+
+def with_boxes(truth: TrueHands, table: pa.Table, boxes_xyxy: np.ndarray) -> tuple[TrueHands, pa.Table]:
+    """The truth's own boxes replaced, and the labels laid on them."""
+    moved = replace(truth, bbox_xyxy=boxes_xyxy)
+    return moved, replaced(table, "bbox_xyxy", pack_column(LABELS["bbox_xyxy"], boxes_xyxy.astype(np.float32)))
+
+
+def scattered_boxes() -> np.ndarray:
+    """One box a row, each somewhere else, none on another's."""
+    corners = 200.0 * np.arange(2 * NUM_VIDEOS)[:, None] + np.array([[0.0, 50.0]])
+    return np.concatenate([corners, corners + 100.0], axis=1)
+
+
+def test_a_truth_whose_videos_have_the_same_names_only_is_refused() -> None:
+    truth = true_hands(VIDEOS_A_PERSON)
+    truth, table = with_boxes(truth, labels(truth, (0.0, 0.0)), scattered_boxes())
+    assert compare_labels(table, truth).is_good(1.0).all()
+    other = replace(truth, bbox_xyxy=np.roll(truth.bbox_xyxy, 2, axis=0))
+    with pytest.raises(ContractError, match="names of the videos agree, what they show does not"):
+        compare_labels(table, other)
+
+
+def test_labels_that_miss_most_hands_are_not_taken_for_those_of_another_set() -> None:
+    truth = true_hands(VIDEOS_A_PERSON)
+    truth, table = with_boxes(truth, labels(truth, (0.0, 0.0)), scattered_boxes())
+    boxes = truth.bbox_xyxy.copy()
+    boxes[::2] = boxes[1::4].repeat(2, axis=0)[: len(boxes[::2])] + 10_000.0
+    boxes[1::4] += 10_000.0
+    found = compare_labels(
+        replaced(table, "bbox_xyxy", pack_column(LABELS["bbox_xyxy"], boxes.astype(np.float32))), truth
+    )
+    assert (found.true_rows != NO_HAND).mean() == pytest.approx(0.25, abs=0.05)
+
+
+def test_labels_of_videos_without_truth_are_left_out_and_counted(caplog: pytest.LogCaptureFixture) -> None:
+    truth = true_hands(VIDEOS_A_PERSON)
+    table = labels(truth, (0.0, 0.0))
+    names = table["video_id"].to_pylist()
+    mixed = replaced(table, "video_id", pa.array(["elsewhere.mp4" if name == names[0] else name for name in names]))
+    assert labels_of_known_videos(table, truth) is table
+    kept = labels_of_known_videos(mixed, truth)
+    assert kept["video_id"].to_pylist() == [name for name in names if name != names[0]]
+    assert "2 labels of 1 videos such as 'elsewhere' are left out" in caplog.text
+    with pytest.raises(ContractError, match="Name the set whose videos the run labelled"):
+        labels_of_known_videos(mixed.slice(0, 1), truth)
 
 
 def test_a_table_of_truth_says_whose_target_hand_a_video_shows() -> None:

@@ -1,6 +1,7 @@
 """Canaries in a run: planted in memory, judged by its own rules, kept apart from its labels."""
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from filter_scenes import predictions
 from labelled_run import labelled_run
@@ -89,20 +90,23 @@ def test_a_labelling_plants_in_so_many_of_its_shards_as_it_takes(job: LabelJob) 
     assert few.num_clips <= whole.num_clips
 
 
-def test_of_two_hands_of_one_side_the_one_for_which_less_tells_is_the_mistaken_one() -> None:
+def test_hands_that_were_overruled_and_the_less_told_of_two_of_one_side_are_the_mistaken_ones() -> None:
     table = predictions(seed=3, num_videos=8)
-    leads = np.random.default_rng(0).uniform(0.001, 0.1, table.num_rows).astype(np.float32)
+    leads = np.random.default_rng(0).uniform(-0.02, 0.1, table.num_rows).astype(np.float32)
     unknown = np.arange(table.num_rows) % 7 == 0
     table = replaced(table, "side_lead", pack_column(LABELS["side_lead"], leads, unknown))
     labels = judge(table, Rules(()), "j")
     frames: dict[tuple[str, int, bool], dict[int, float]] = {}
     for row in labels.to_pylist():
         hands = frames.setdefault((row["video_id"], row["frame_index"], row["is_right"]), {})
-        said = np.inf if row["side_lead"] is None else row["side_lead"]
+        said = np.inf if row["side_lead"] is None or row["side_lead"] < 0.0 else row["side_lead"]
         hands[row["track_index"]] = min(said, hands.get(row["track_index"], np.inf))
-    wanted = [min(hands.values()) for hands in frames.values() if len(hands) > 1]
-    assert sorted(mistaken_leads(labels)) == pytest.approx(sorted(lead for lead in wanted if np.isfinite(lead)))
-    assert 0 < len(wanted) < len(frames)
+    alike = [min(hands.values()) for hands in frames.values() if len(hands) > 1]
+    overruled = [-lead for lead in labels["side_lead"].to_pylist() if lead is not None and lead < 0.0]
+    wanted = [lead for lead in [*alike, *overruled] if np.isfinite(lead)]
+    assert sorted(mistaken_leads(labels)) == pytest.approx(sorted(wanted))
+    assert 0 < len(alike) < len(frames)
+    assert overruled
 
 
 def test_a_mirror_is_planted_with_the_lead_of_the_runs_own_mistakes(job: LabelJob, hand: HandModel) -> None:
@@ -113,6 +117,28 @@ def test_a_mirror_is_planted_with_the_lead_of_the_runs_own_mistakes(job: LabelJo
         planted, is_bad = planted_video(labels, faults.mirrored, hand, mistaken_lead=lead)
         assert is_bad.any()
         assert planted["side_lead"].to_numpy()[is_bad] == pytest.approx(wanted)
+
+
+def test_a_mirror_takes_the_hand_beside_it_along_and_counts_the_first_alone(job: LabelJob, hand: HandModel) -> None:
+    one = stored_video(job.store.uri, "a")
+    other = replaced(one, "hand_index", pa.array(np.asarray(one["hand_index"]) + 50, pa.int16()))
+    other = replaced(other, "is_right", pa.array([not side for side in one["is_right"].to_pylist()]))
+    one = one.replace_schema_metadata(None)
+    other = other.replace_schema_metadata(None).cast(one.schema)
+    for is_guessed in (True, False):
+        lead = pack_column(
+            LABELS["side_lead"], np.full(2 * one.num_rows, 0.05, np.float32), np.full(2 * one.num_rows, not is_guessed)
+        )
+        both = replaced(pa.concat_tables([one, other]), "side_lead", lead)
+        labels = judge(both.sort_by([(key, "ascending") for key in LABELS.key]), Rules(()), "j")
+        planted, is_bad = planted_video(labels, faults.mirrored, hand, mistaken_lead=0.003)
+        before, after = (unpack_column(table, LABELS["is_right"]) for table in (labels, planted))
+        track = unpack_column(labels, LABELS["track_index"])
+        assert len(set(track[is_bad].tolist())) == 1
+        turned = set(track[before != after].tolist())
+        assert len(turned) == (2 if is_guessed else 1)
+        frozen = planted_video(labels, faults.frozen, hand)[0]
+        assert (unpack_column(frozen, LABELS["is_right"]) == before).all()
 
 
 def test_what_is_not_changed_is_measured_as_it_is_stored(job: LabelJob, hand: HandModel) -> None:

@@ -48,7 +48,9 @@ def frames_of(name: str, num_frames: int, size_wh: tuple[int, int] = (96, 72)) -
 
 def batches_of(predictor: Predictor, *, batch_size: int = 4, **settings: Any) -> HandBatches:
     ensemble = Ensemble(num_views=2)
-    return HandBatches(predictor, ensemble, batch_size=batch_size, shard_id="s", predict_id="p", **settings)
+    return HandBatches(
+        predictor, ensemble, batch_size=batch_size, shard_id="s", predict_id="p", **({"is_one_person": True} | settings)
+    )
 
 
 def feed(batches: HandBatches, video: WantedVideo, frames: np.ndarray) -> None:

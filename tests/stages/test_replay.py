@@ -52,7 +52,9 @@ def test_a_frame_comes_out_of_its_video_as_it_is_stored(
     replayed = replay_frame(source, stored, job.rules, frame)
     assert [one.hand_index for one in replayed] == [0, 1]
     for one in replayed:
-        assert one.is_same
+        # batches of another size may be rounded differently in the last bit, by processor
+        assert one.is_close
+        assert all(comparison.difference < 1e-6 for comparison in one.comparisons)
         assert one.row["frame_index"] == frame
         known = {comparison.name for comparison in one.comparisons if comparison.num_values}
         assert {"joints_3d", "min_bone_length_ratio", "spread_3d_m"} <= known
