@@ -150,20 +150,18 @@ def _drawn_keys(job: LabelJob, seed: int, max_rows: int) -> list[str]:
 def mistaken_leads(labels: pa.Table) -> npt.NDArray[np.float64]:
     """(P,) how clearly tracks tell for a side that they have not, as far as it can be known without truth.
 
-    A hand that was overruled by the one beside it would have been mistaken had it been alone. And where two hands of a
-    frame are said to be of one side, one of them is of the other, if they are of one person: taken for it is the one
-    for which less tells. MEASURED
+    Where two hands of a frame tell for one side, one of them is of the other, if they are of one person: taken for it
+    is the one for which less tells, which is mostly the one that was overruled. MEASURED
 
     Args:
         labels: schema ``labels``, whole videos.
     """
     is_alike, lead = features_of(labels, ("same_side_in_frame", "side_lead")).T
-    asked = labels.select(["video_id", "frame_index", "is_right", "side_lead"]).filter(
-        pa.array((is_alike == 1.0) & (lead >= 0.0))
-    )
-    least = asked.group_by(["video_id", "frame_index", "is_right"], use_threads=False).aggregate([("side_lead", "min")])
-    alike = np.asarray(least["side_lead_min"].to_numpy(), dtype=np.float64)
-    return np.concatenate([-lead[lead < 0.0], alike])
+    said = labels.select(["video_id", "frame_index"])
+    said = said.append_column("said_right", pa.array(unpack_column(labels, LABELS["is_right"]) ^ (lead < 0.0)))
+    said = said.append_column("lead", pa.array(np.abs(lead))).filter(pa.array((is_alike == 1.0) & ~np.isnan(lead)))
+    least = said.group_by(["video_id", "frame_index", "said_right"], use_threads=False).aggregate([("lead", "min")])
+    return np.asarray(least["lead_min"].to_numpy(), dtype=np.float64)
 
 
 def _counted(

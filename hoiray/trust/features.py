@@ -35,7 +35,7 @@ _EVIDENCE: Final[Mapping[str, int]] = MappingProxyType(
         "max_spread_joint_3d_m": -1,
         "mean_joint_confidence": 1,
         "min_joint_confidence": 1,
-        "frame_side_lead": 1,
+        "side_lead": 1,
         "same_side_in_frame": -1,
         "track_same_side_share": -1,
     }
@@ -43,8 +43,9 @@ _EVIDENCE: Final[Mapping[str, int]] = MappingProxyType(
 """1: more of it can only speak for a label; -1: only against it. The others may do either: a bent finger is no fault,
 a fast hand is blurred and a frozen one is suspicious. A person has one hand of each side: where two of a frame are said
 to be of one side, one of them is a mirror image (of the synthetic wild set's hands whose side was guessed, 91 % of
-those beside a hand of the other side had their own, 55 % of those beside one of the same). So what tells for either of
-two hands tells for both, or against the other; by itself `side_lead` may be negative and right."""
+those beside a hand of the other side had their own, 55 % of those beside one of the same). One of two such hands is
+given the other side when sides are decided, and its `side_lead` is negative; that they had been alike goes on to tell
+against both."""
 
 _DERIVED: Final = (
     "rotation_consensus",
@@ -60,7 +61,6 @@ _DERIVED: Final = (
     "side_lead",
     "same_side_in_frame",
     "track_same_side_share",
-    "frame_side_lead",
 )
 
 FEATURE_NAMES: Final = (*MEASUREMENT_NAMES, *_DERIVED)
@@ -118,44 +118,27 @@ def _derived(labels: pa.Table) -> dict[str, Floats]:
 
 
 def _sides(labels: pa.Table) -> dict[str, Floats]:
-    """Tell what the other hands of a label's frame say of its side.
+    """Tell 1 where another hand of the frame tells for the same side, 0 where all others tell for the other, NaN alone.
 
-    Rows of one track in one frame are one hand that was found twice.
-
-    Returns:
-        same_side_in_frame: 1 where another hand of the frame has the same side, 0 where all others have the other, NaN
-        of one alone. track_same_side_share: its mean over the track's frames with others. frame_side_lead: the track's
-        lead, and in the mean over its frames with just one other hand whose side was guessed too what tells for that
-        one's side, counted for the label where it is the other side, and against it where it is the same.
+    What a hand tells for is its side, but where it was overruled. Rows of one track in one frame are one hand that was
+    found twice. The track's share is over its frames with others.
     """
-    names = ("same_side_in_frame", "track_same_side_share", "frame_side_lead")
-    if not labels.num_rows:
-        return {name: np.empty(0) for name in names}
+    count = labels.num_rows
+    if not count:
+        return {name: np.empty(0) for name in ("same_side_in_frame", "track_same_side_share")}
     video = labels["video_id"].combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
-    track, frame, is_right = (
-        unpack_column(labels, LABELS[name]) for name in ("track_index", "frame_index", "is_right")
+    track, frame, is_right, lead = (
+        unpack_column(labels, LABELS[name]) for name in ("track_index", "frame_index", "is_right", "side_lead")
     )
-    lead = unpack_column(labels, LABELS["side_lead"]).astype(np.float64)
     _, place = np.unique(np.stack([video, frame]), axis=1, return_inverse=True)
     hands, first, hand = np.unique(np.stack([place.ravel(), track]), axis=1, return_index=True, return_inverse=True)
-    hand = hand.ravel()
-    hand_place, hand_right = hands[0], is_right[first]
+    hand_place, hand_right = hands[0], (is_right ^ (lead < 0.0))[first]
     every = np.bincount(hand_place)[hand_place]
     right = np.bincount(hand_place, weights=hand_right)[hand_place]
     others_alike = np.where(hand_right, right, every - right) > 1.0
-    same = np.where(every > 1, others_alike, np.nan)[hand]
-    for_right = np.where(hand_right, lead[first], -lead[first])
-    other = np.bincount(hand_place, weights=for_right)[hand_place] - for_right
-    beside = np.where(every == 2, np.where(hand_right, -other, other), np.nan)[hand]
+    same = np.where(every > 1, others_alike, np.nan)[hand.ravel()]
     _, whole = np.unique(np.stack([video, track]), axis=1, return_inverse=True)
-    share, told = (_mean_of_groups(values, whole.ravel()) for values in (same, beside))
-    return dict(zip(names, (same, share, lead + np.nan_to_num(told)), strict=True))
-
-
-def _mean_of_groups(values: Floats, group: npt.NDArray[np.integer]) -> Floats:
-    """(N,) mean of each row's group over what is known; NaN where nothing is."""
-    known = ~np.isnan(values)
-    total = np.bincount(group[known], weights=values[known], minlength=len(values))
-    count = np.bincount(group[known], minlength=len(values))
-    mean = np.divide(total, count, out=np.full(len(values), np.nan), where=count > 0)
-    return np.asarray(mean[group])
+    known = ~np.isnan(same)
+    counts = [np.bincount(whole.ravel()[known], weights=part, minlength=count) for part in (same[known], None)]
+    share = np.divide(counts[0], counts[1], out=np.full(count, np.nan), where=counts[1] > 0)
+    return {"same_side_in_frame": same, "track_same_side_share": share[whole.ravel()]}

@@ -1,11 +1,10 @@
-from typing import Any
-
 import numpy as np
+import pyarrow as pa
 from filter_scenes import predictions
 from valid_tables import replaced
 
 from hoiray.filters.rules import Rules
-from hoiray.schema.columns import pack_column
+from hoiray.schema.columns import pack_column, unpack_column
 from hoiray.schema.label_columns import MEASUREMENT_NAMES
 from hoiray.schema.tables import LABELS
 from hoiray.stages.judge import judge
@@ -55,38 +54,25 @@ def test_two_hands_of_a_frame_that_are_said_to_be_of_one_side_stand_out() -> Non
         np.testing.assert_allclose(found[tracks == track, 1], share)
 
 
-def test_what_tells_for_the_hand_beside_tells_for_a_label_too() -> None:
+def test_a_hand_that_was_overruled_counts_for_the_side_that_its_own_frames_told() -> None:
     labels = judge(predictions(seed=5, num_videos=8), Rules(()), "j")
-    lead = np.random.default_rng(2).uniform(-0.02, 0.1, labels.num_rows).astype(np.float32)
-    labels = replaced(labels, "side_lead", pack_column(LABELS["side_lead"], lead))
-    rows = labels.to_pylist()
-    # of a hand that was found twice the first row speaks, and every row is spoken for
-    hands: dict[tuple[str, int], dict[int, dict[str, Any]]] = {}
-    for row in rows:
-        hands.setdefault((row["video_id"], row["frame_index"]), {}).setdefault(row["track_index"], row)
-    said: dict[tuple[str, int], list[float]] = {}
-    for (video, frame), shown in hands.items():
-        if len(shown) == 2:
-            for one, other in (list(shown.values()), list(shown.values())[::-1]):
-                sign = 1.0 if one["is_right"] != other["is_right"] else -1.0
-                count = sum(
-                    row["track_index"] == one["track_index"] and row["frame_index"] == frame
-                    for row in rows
-                    if row["video_id"] == video
-                )
-                said.setdefault((video, one["track_index"]), []).extend([sign * other["side_lead"]] * count)
-    wanted = [row["side_lead"] + np.mean(said.get((row["video_id"], row["track_index"]), [0.0])) for row in rows]
-    found = features_of(labels, ("frame_side_lead",))[:, 0]
-    np.testing.assert_allclose(found, wanted, atol=1e-7)
-    assert len(said) > 4
-    unknown = replaced(labels, "side_lead", pack_column(LABELS["side_lead"], lead, np.ones(len(lead), np.bool_)))
-    assert np.isnan(features_of(unknown, ("frame_side_lead",))).all()
+    names = ("same_side_in_frame", "track_same_side_share")
+    before = features_of(labels, names)
+    track = unpack_column(labels, LABELS["track_index"])
+    video = np.array(labels["video_id"].to_pylist())
+    turned = (video == video[0]) & (track == track[0])
+    is_right = unpack_column(labels, LABELS["is_right"]) ^ turned
+    lead = np.where(turned, -0.01, 0.02).astype(np.float32)
+    overruled = replaced(labels, "is_right", pa.array(is_right))
+    after = features_of(replaced(overruled, "side_lead", pack_column(LABELS["side_lead"], lead)), names)
+    assert np.array_equal(before, after, equal_nan=True)
+    unknown = pack_column(LABELS["side_lead"], lead, np.ones(len(lead), np.bool_))
+    assert not np.array_equal(before, features_of(replaced(overruled, "side_lead", unknown), names), equal_nan=True)
 
 
 def test_directions_are_told_where_a_measurement_speaks_to_one_side_only() -> None:
     direction = dict(zip(FEATURE_NAMES, MONOTONE, strict=True))
     assert direction["box_iou"] == 1
     assert direction["spread_3d_m"] == -1
-    assert direction["frame_side_lead"] == 1
-    assert direction["side_lead"] == 0
+    assert direction["side_lead"] == 1
     assert direction["max_joint_angle_rad"] == direction["box_side_px"] == 0
