@@ -23,7 +23,7 @@ from hoiray.evaluation.bootstrap import GroupBootstrap, Interval
 from hoiray.evaluation.label_truth import MIN_IOU, NO_HAND, Compared, TrueHands, compare_labels, read_true_hands
 from hoiray.evaluation.tables import Cell, Column, Table, make_bootstrap
 from hoiray.evaluation.write import json_document, markdown
-from hoiray.filters.rules import Limit, paper_rules
+from hoiray.filters.rules import FILTERS, Limit, paper_rules
 from hoiray.io.store import Store
 from hoiray.schema.columns import unpack_column
 from hoiray.schema.tables import LABELS
@@ -85,6 +85,13 @@ class Judged:
     def measurement(self, name: str) -> Floats:
         """(N,) a measurement, NaN where it was not taken."""
         return unpack_column(self.labels, LABELS[name]).astype(np.float64)
+
+    def was_asked(self, reason: str) -> Bools:
+        """(N,) whether what a reason is about was measured; all rows for reasons that no measurement gives."""
+        names = [name for name, one in FILTERS.items() if one.reason == reason]
+        if not names:
+            return np.ones(self.labels.num_rows, dtype=np.bool_)
+        return np.asarray(np.any([np.isfinite(self.measurement(name)) for name in names], axis=0))
 
     def is_right(self, limit_mm: float) -> Bools:
         """(N,) PA-MPJPE at most the limit; no answer and no true hand are wrong."""
@@ -207,28 +214,32 @@ def part_cells(judged: Judged, is_part: Bools, right_mm: float, bootstrap: Group
 
 def _reason_table(judged: Judged, limits: PaperLimits | None, right_mm: float, bootstrap: GroupBootstrap) -> Table:
     columns = {
-        "failing": Column("rows failing"), "right_failing": Column("failing, right", "%", 1),
+        "failing": Column("rows failing"), "passing": Column("rows passing"),
+        "right_failing": Column("failing, right", "%", 1),
         "right_passing": Column("passing, right", "%", 1), **_ratio_columns(), "finding": Column("the failing are"),
     }  # fmt: skip
     rows: dict[str, dict[str, Cell]] = {}
     is_right = judged.is_right(right_mm)
     for index, name in enumerate(REASONS):
         failing = judged.reasons[:, index]
-        rows[name] = {"failing": int(failing.sum())}
+        passing = judged.was_asked(name) & ~failing
+        rows[name] = {"failing": int(failing.sum()), "passing": int(passing.sum())}
         if not failing.any():
             rows[name]["finding"] = why_no_rows(judged, limits, name)
-        elif not failing.all():
-            ratios = ratios_of(judged, failing, ~failing, bootstrap)
+        elif passing.any():
+            ratios = ratios_of(judged, failing, passing, bootstrap)
             rows[name] |= {
                 "right_failing": 100.0 * float(is_right[failing].mean()),
-                "right_passing": 100.0 * float(is_right[~failing].mean()),
+                "right_passing": 100.0 * float(is_right[passing].mean()),
                 **ratios,
                 "finding": finding_of(ratios),
             }
     note = (
         "Each limit by itself: rows that fail it against all that pass it, whatever else they fail; a row may fail"
-        " several. A ratio above 1 says that what fails is farther from the truth; 'worse' and 'better' are said only"
-        " of errors whose interval excludes 1. A reason without rows says why there are none."
+        " several. Rows of which the thing was not measured are on neither side: motion in a track's first frame, or"
+        " shape in a track without frames to compare with. A ratio above 1 says that what fails is farther from the"
+        " truth; 'worse' and 'better' are said only of errors whose interval excludes 1. A reason without rows says why"
+        " there are none."
     )
     return Table("reasons", "Reason by reason", note, columns, rows)
 

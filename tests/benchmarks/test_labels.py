@@ -9,7 +9,7 @@ from valid_tables import replaced
 from hoiray.benchmarks.labels import REASONS, finding_of, judged_labels, tables_of, why_no_rows
 from hoiray.errors import ContractError
 from hoiray.evaluation.bootstrap import Interval
-from hoiray.schema.columns import pack_column
+from hoiray.schema.columns import pack_column, unpack_column
 from hoiray.schema.tables import LABELS
 
 
@@ -73,12 +73,32 @@ def test_a_reason_that_never_occurred_says_why() -> None:
     judged = compared((0.001, 0.010))
     rows = tables_of(judged, PAPER, 5.0)[1].rows
     assert list(rows) == list(REASONS)
-    assert rows["held_sample"] == {"failing": 0, "finding": "no limit is set"}
+    asked = np.isfinite(judged.measurement("held_sample_score")).sum()
+    assert rows["held_sample"] == {"failing": 0, "passing": asked, "finding": "no limit is set"}
     shortest = judged.measurement("min_bone_length_ratio").min()
     text = f"no row: the lowest min_bone_length_ratio is {shortest:.3g}, the limit 0.1"
     assert rows["bone_length"]["finding"] == text
     assert rows["confidence"]["finding"] == "no limit: the run is not calibrated"
     assert why_no_rows(judged, None, "joint_angle") == "no row; the limits are not known"
+
+
+def test_what_was_not_measured_neither_passes_nor_fails() -> None:
+    truth = true_hands()
+    table = labels(truth, (0.001, 0.002), refused_frame=0)
+    # the rows that pass are as good as those that fail; the worst of all were never compared in shape
+    shape = np.where(np.arange(2 * NUM_VIDEOS) < NUM_VIDEOS, 1.0, np.nan).astype(np.float32)
+    joints = unpack_column(table, LABELS["joints_3d"]).copy()
+    joints[NUM_VIDEOS:] *= np.float32(3.0)
+    reasons = [["shape_deviation"] if row < NUM_VIDEOS and row % 2 == 0 else [] for row in range(2 * NUM_VIDEOS)]
+    table = replaced(table, "shape_deviation_sigma", pa.array(shape))
+    table = replaced(table, "joints_3d", pack_column(LABELS["joints_3d"], joints))
+    judged = judged_labels(replaced(table, "reasons", pa.array(reasons)), truth)
+    row = tables_of(judged, PAPER, 5.0)[1].rows["shape_deviation"]
+    assert (row["failing"], row["passing"]) == (NUM_VIDEOS // 2, NUM_VIDEOS // 2)
+    assert judged.was_asked("predecessor_refused").all()
+    ratio = row["mpjpe_mm"]
+    assert isinstance(ratio, Interval)
+    assert 0.3 < ratio.value < 1.0
 
 
 def test_errors_of_the_right_side_leave_out_the_wrong_one() -> None:
