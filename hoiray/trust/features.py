@@ -41,11 +41,10 @@ _EVIDENCE: Final[Mapping[str, int]] = MappingProxyType(
     }
 )
 """1: more of it can only speak for a label; -1: only against it. The others may do either: a bent finger is no fault,
-a fast hand is blurred and a frozen one is suspicious. A person has one hand of each side: where two of a frame are said
-to be of one side, one of them is a mirror image (of the synthetic wild set's hands whose side was guessed, 91 % of
-those beside a hand of the other side had their own, 55 % of those beside one of the same). One of two such hands is
-given the other side when sides are decided, and its `side_lead` is negative; that they had been alike goes on to tell
-against both."""
+a fast hand is blurred and a frozen one is suspicious. A person has one hand of each side. Where two of a frame tell for
+one side, one of them is given the other, and its `side_lead` is negative; that they told for one goes on to speak
+against both (of the synthetic wild set's hands whose side was guessed, 91 % of those beside a hand that told for the
+other side had their own, 76 % of those beside one that told for the same)."""
 
 _DERIVED: Final = (
     "rotation_consensus",
