@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Final
 
 import pyarrow as pa
@@ -30,6 +30,9 @@ from hoiray.stages.teacher import hand_file
 
 if TYPE_CHECKING:
     from hoiray.report.recording import LabelRecording
+
+NAMED_VIDEOS: Final = 3
+"""Of those with labels, where the one that was asked for has none."""
 
 UNKNOWN_RATE_HZ: Final = 25.0
 """Of the drawn video where neither the plan nor the file tells one."""
@@ -156,22 +159,29 @@ def _rows_of(store: Store, plan: Plan, video: str, judge_id: str) -> list[dict[s
     """Read the labels of a video: they lie in one unit, which is looked for."""
     area = labels_area(judge_id)
     done = (name for name, is_done in committed_units(plan, store, area) if is_done)
+    names = set[str]()
     for table in read_tables(store, read_markers(store, area, done)):
         found = _of_video(table, video)
         if found.num_rows:
             rows: list[dict[str, Any]] = found.to_pylist()
             return rows
-    fix = "Name a video of the plan that was labelled; one without hands has no labels."
+        if len(names) < NAMED_VIDEOS:
+            names |= set(pc.unique(table["video_id"]).to_pylist())
+    fix = "Name a video that has labels"
+    fix += f", such as {', '.join(sorted(names)[:NAMED_VIDEOS])}." if names else "; this run has none."
     raise InputError(describe(what=store.uri, expected=f"labels of {video!r}", found="none", fix=fix))
 
 
 def _of_video(table: pa.Table, video: str) -> pa.Table:
-    """Return the rows of the video of this name, else of the first whose name ends so."""
-    exact = table.filter(pc.equal(table["video_id"], video))
-    if exact.num_rows:
-        return exact
-    ending = table.filter(pc.ends_with(table["video_id"], f"/{video}"))
-    return ending.filter(pc.equal(ending["video_id"], ending["video_id"][0])) if ending.num_rows else ending
+    """Return the rows of the video of this name, else of the first whose name ends so, else of that without suffix."""
+    names = pc.unique(table["video_id"]).to_pylist()
+    alike = (
+        [name for name in names if name == video],
+        [name for name in names if name.endswith(f"/{video}")],
+        [name for name in names if PurePosixPath(name).stem == video],
+    )
+    found = next((one[0] for one in alike if one), video)
+    return table.filter(pc.equal(table["video_id"], found))
 
 
 def hand_of(store: Store) -> HandModel | None:

@@ -60,5 +60,10 @@ def test_a_recording_shows_the_same_labels_and_the_limits_they_were_judged_by(jo
 
 
 def test_a_video_without_labels_is_named(job: LabelJob) -> None:
-    with pytest.raises(InputError, match=r"expected labels of 'three\.mp4', found none"):
+    with pytest.raises(InputError, match=r"expected labels of 'three\.mp4', found none.* such as a/one\.mp4"):
         draw_overlay(job.store, job.plan, "three.mp4")
+
+
+def test_a_video_may_be_named_without_folder_and_suffix(job: LabelJob) -> None:
+    whole, short = (draw_overlay(job.store, job.plan, name) for name in ("a/one.mp4", "one"))
+    assert (whole.num_labels, whole.num_accepted) == (short.num_labels, short.num_accepted)
