@@ -151,9 +151,9 @@ def mistaken_leads(labels: pa.Table) -> npt.NDArray[np.float64]:
     """(P,) how clearly tracks tell for a side that they have not, as far as it can be known without truth.
 
     Where two hands of a frame tell for one side, one of them is of the other, if they are of one person: taken for it
-    is the one for which less tells, which is mostly the one that was overruled. Measured beside the
-    truth of three synthetic wild sets, the medians of these leads were 0.0035, 0.0056 and 0.0029, those of all hands
-    whose side was mistaken 0.0012, 0.0059 and 0.0022, and those of the others 0.0088, 0.0189 and 0.0112.
+    is the one for which less tells, which is mostly the one that was overruled. Measured beside the truth of three
+    synthetic wild sets, the medians of these leads were 0.0035, 0.0056 and 0.0029, those of all hands whose side was
+    mistaken 0.0012, 0.0059 and 0.0022, and those of the others 0.0088, 0.0189 and 0.0112.
 
     Args:
         labels: schema ``labels``, whole videos.
