@@ -129,8 +129,7 @@ _ONE: Final = (
 _SHARED: Final = (
     "processors. Two bare loops fill this machine's two; the predictors of a labelling share them with its command,"
     " decoders, the actors that measure and judge, and Ray's own, which together take the CPUs that this table"
-    " names (by their clocks), and they are themselves a tenth slower than a bare loop (above). Where there are more"
-    " cores than predictors, as beside a GPU, the first part falls away"
+    " names (by their clocks). Where there are more cores than predictors, as beside a GPU, that falls away"
 )
 
 GOALS: Final[Mapping[str, Goal]] = MappingProxyType(
