@@ -34,8 +34,8 @@ MAX_LEAD: Final = 0.1
 outvote all others."""
 
 CLEAR_LEAD: Final = 0.03
-"""What a track tells for its side from which no hand beside it overrules it: of 1,646 such hands of three synthetic sets
-97.5 % had the side their own frames told for."""
+"""What a track tells for its side from which no hand beside it overrules it: of 1,646 such hands of three synthetic
+sets 97.5 % had the side their own frames told for."""
 
 MIN_SHARE_TOGETHER: Final = 0.5
 """Share of the shorter track's frames, with both hands and no third, that makes two tracks those of one person."""
