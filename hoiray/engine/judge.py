@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from hoiray.config.where import ClusterConfig
-from hoiray.engine.session import settle_threads
+from hoiray.engine.session import settle_worker
 from hoiray.engine.transport import pack_result
 from hoiray.schema.conform import conform
 from hoiray.schema.tables import LABELS, PREDICTIONS
@@ -63,7 +63,7 @@ class JudgeStored:
     def __init__(self, job: LabelJob, bucket_ids: list[str]) -> None:
         """Remember them."""
         self._job, self._bucket_ids = job, bucket_ids
-        settle_threads()
+        settle_worker()
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Judge the buckets at these positions."""
@@ -78,6 +78,7 @@ class ReadStored:
     def __init__(self, job: LabelJob, bucket_ids: list[str]) -> None:
         """Remember them."""
         self._job, self._bucket_ids = job, bucket_ids
+        settle_worker()
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
         """Yield the rows of the buckets at these positions."""

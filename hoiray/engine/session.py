@@ -1,8 +1,10 @@
 """A Ray to work on: the one of this job, one at an address, or one started here; and what it consists of."""
 
+import atexit
 import contextlib
 import logging
 import os
+import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
@@ -15,6 +17,9 @@ DEFAULT_OBJECT_STORE_GIB: Final = 0.5
 """Of a Ray started here where the cluster file says nothing: tables of a few shards pass through it, no pixels."""
 
 MAX_STARTS: Final = 3
+
+EXIT_S: Final = 10
+"""That an actor's exit may take, once Python ends: by then all it did has been handed over."""
 
 QUIET: Final[Mapping[str, str]] = {
     # a local Ray would otherwise write a token to the home folder, and later `ray start`s would want it
@@ -141,6 +146,25 @@ def settle_threads() -> None:
         import torch
 
         torch.set_num_threads(1)
+
+
+def settle_worker() -> None:
+    """Settle an actor of Ray: its libraries' threads, and its end."""
+    settle_threads()
+    exit_for_sure()
+
+
+def exit_for_sure(seconds: int = EXIT_S) -> None:
+    """Have the system end this process, should its exit hang.
+
+    An actor of Ray was seen to hang for good in the C++ part of its exit, after the end of Python, its raylet gone: a
+    process that nobody ends and that would hold a GPU's memory. The alarm is set when Python ends; its default action
+    kills, and needs no interpreter.
+
+    Args:
+        seconds: that an exit may take; whole ones, 1 or more.
+    """
+    atexit.register(signal.alarm, seconds)
 
 
 def quiet_ray_data() -> None:

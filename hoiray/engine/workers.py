@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 
 from hoiray.config.where import ClusterConfig
-from hoiray.engine.session import settle_threads
+from hoiray.engine.session import settle_worker
 from hoiray.engine.tally import Teller
 from hoiray.engine.transport import (
     pack_measured,
@@ -95,7 +95,7 @@ class Predict:
         detector = open_detector(job.run, device=settings.device)
         self._tools = Tools(predictor, frames, batch_size, retries.max_attempts_per_video, device, detector)
         self._teller, self._asks = Teller(settings.tally), settings.asks
-        settle_threads()
+        settle_worker()
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Predict the shards of these positions in the table of pending ones; none where none may be begun any more."""
@@ -116,7 +116,7 @@ class Measure:
     def __init__(self, job: LabelJob) -> None:
         """Remember the job."""
         self._job = job
-        settle_threads()
+        settle_worker()
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Measure the shards of a batch."""
@@ -129,7 +129,7 @@ class Judge:
     def __init__(self, job: LabelJob) -> None:
         """Remember the job."""
         self._job = job
-        settle_threads()
+        settle_worker()
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Judge the shards of a batch."""
@@ -139,8 +139,9 @@ class Judge:
 class Report:
     """Tells of shards that are judged later."""
 
-    def __init__(self, job: LabelJob) -> None:
+    def __init__(self, job: LabelJob) -> None:  # noqa: ARG002 - made as the others are
         """Remember nothing."""
+        settle_worker()
 
     def __call__(self, batch: pa.Table) -> pa.Table:
         """Tell of the shards of a batch."""

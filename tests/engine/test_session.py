@@ -1,10 +1,16 @@
+import atexit
 import os
+import signal
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 
 from hoiray.config.where import Node
-from hoiray.engine.session import GIB, _node_of, _start, ray_session
+from hoiray.engine import workers
+from hoiray.engine.session import EXIT_S, GIB, _node_of, _start, ray_session
+from hoiray.engine.tally import Tally
 from hoiray.errors import ConfigError
 
 
@@ -67,3 +73,33 @@ def test_a_ray_that_did_not_come_up_in_time_is_started_again(monkeypatch: pytest
     with pytest.raises(ConfigError, match="found no memory"):
         _start(None, Node(num_cpus=1, memory_gib=1))
     assert len(starts) == 1
+
+
+HANGING_EXIT = """
+import ctypes, sys
+from hoiray.engine.session import exit_for_sure
+
+libc = ctypes.CDLL(None)
+exit_for_sure(int(sys.argv[1]))
+if sys.argv[2] == "hangs":
+    # runs in the C library's exit, when there is no Python any more
+    libc.on_exit(ctypes.cast(libc.pause, ctypes.c_void_p), None)
+print("done", flush=True)
+"""
+
+
+@pytest.mark.parametrize(("how", "status"), [("hangs", -signal.SIGALRM), ("ends", 0)])
+def test_a_worker_whose_exit_hangs_is_ended_by_the_system(how: str, status: int) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", HANGING_EXIT, "1", how], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (ended.stdout.strip(), ended.returncode) == ("done", status)
+
+
+@pytest.mark.parametrize("actor", [workers.Measure, workers.Judge, workers.Report])
+def test_every_actor_of_the_plan_ends_for_sure(actor: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    registered: list[Any] = []
+    monkeypatch.setattr(atexit, "register", lambda *call: registered.append(call))
+    actor(None)
+    Tally()
+    assert registered == [(signal.alarm, EXIT_S)] * 2
