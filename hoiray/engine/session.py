@@ -151,7 +151,16 @@ def settle_threads() -> None:
 def settle_worker() -> None:
     """Settle an actor of Ray: its libraries' threads, and its end."""
     settle_threads()
-    exit_for_sure()
+    exit_for_sure_in_actors()
+
+
+def exit_for_sure_in_actors() -> None:
+    """Have the system end this process, should its exit hang, if it is an actor of Ray."""
+    import sys
+
+    ray = sys.modules.get("ray")
+    if ray is not None and ray.is_initialized() and ray.get_runtime_context().get_actor_id() is not None:
+        exit_for_sure()
 
 
 def exit_for_sure(seconds: int = EXIT_S) -> None:

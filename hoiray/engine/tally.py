@@ -3,7 +3,7 @@
 import time
 from typing import Any, Final
 
-from hoiray.engine.session import exit_for_sure
+from hoiray.engine.session import exit_for_sure_in_actors
 
 TELL_S: Final = 2.0
 """Between two reports of one worker."""
@@ -18,7 +18,7 @@ class Tally:
     def __init__(self) -> None:
         """Begin with nothing."""
         self._num_frames, self._has_begun, self._may_begin = 0, False, True
-        exit_for_sure()
+        exit_for_sure_in_actors()
 
     def stop(self) -> None:
         """Let nobody begin with another shard."""

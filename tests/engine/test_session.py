@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -96,10 +97,17 @@ def test_a_worker_whose_exit_hangs_is_ended_by_the_system(how: str, status: int)
     assert (ended.stdout.strip(), ended.returncode) == ("done", status)
 
 
-@pytest.mark.parametrize("actor", [workers.Measure, workers.Judge, workers.Report])
-def test_every_actor_of_the_plan_ends_for_sure(actor: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("actor", [workers.Measure, workers.Judge, workers.Report, lambda _job: Tally()])
+def test_an_actor_ends_for_sure_and_another_process_as_it_likes(actor: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
     registered: list[Any] = []
     monkeypatch.setattr(atexit, "register", lambda *call: registered.append(call))
     actor(None)
-    Tally()
-    assert registered == [(signal.alarm, EXIT_S)] * 2
+    assert not registered
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    for actor_id, wanted in ((None, []), ("a", [(signal.alarm, EXIT_S)])):
+        context = SimpleNamespace(get_actor_id=lambda actor_id=actor_id: actor_id)
+        monkeypatch.setattr(ray, "get_runtime_context", lambda context=context: context)
+        actor(None)
+        assert registered == wanted
