@@ -98,6 +98,19 @@ def test_the_wrong_side_leaves_a_larger_residual() -> None:
     assert (right.residual_px < wrong.residual_px).mean() > 0.9
 
 
+def test_how_large_the_network_guessed_the_hand_hardly_matters() -> None:
+    """The fit's own hand tells what a pixel is worth, not a guess that lies flat or curled up."""
+    posed, rng = _posed(), np.random.default_rng(5)
+    side_px = np.ptp(posed.joints_2d_px, axis=1).max(axis=1)
+    noisy = posed.joints_2d_px + 0.02 * side_px[:, None, None] * rng.normal(size=posed.joints_2d_px.shape)
+    told, flat = (
+        fit_hands(MODEL, noisy, posed.joints_3d_m * [across, across, 1.0], posed.is_right) for across in (1.0, 0.6)
+    )
+    ratio = flat.residual_px / told.residual_px
+    assert np.median(np.abs(ratio - 1.0)) < 0.02
+    assert ratio.max() < 1.3
+
+
 def test_a_hand_is_fitted_the_same_in_any_company_on_any_number_of_threads() -> None:
     posed = _posed(num_each=3)
     together = fit_hands(MODEL, *posed, num_threads=3)
