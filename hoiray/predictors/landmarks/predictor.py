@@ -45,7 +45,7 @@ SURE_PRESENCE: Final = 0.9
 MAX_SURE_TURN_RAD: Final = np.pi / 4
 """A turn is sure where the quick network is, and finds the hand no further turned: no other one is tried then."""
 
-_VERSION: Final = 2
+_VERSION: Final = 3
 """Of everything here that changes answers; part of the digest."""
 
 
