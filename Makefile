@@ -9,7 +9,7 @@ OUT   ?= out
 # One thread per process: hoiray goes parallel by actors, and oversubscribed cores were measured four times slower.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help demo test test-slow lint types layers check format schemas bench chaos clean
+.PHONY: help demo test test-slow test-lerobot lint types layers check format schemas bench chaos clean
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
 
@@ -43,6 +43,9 @@ test: $(READY)  ## the test suite
 
 test-slow: $(READY)  ## the slower proofs (rebuild of the hand from its sources, and so on)
 	@$(BIN)/pytest -m slow --timeout 1800
+
+test-lerobot: $(READY)  ## exports read by LeRobot, whose pins clash with ours: in an environment of its own, made anew
+	@$(BIN)/pytest -m slow --timeout 1800 tests/export/test_lerobot.py
 
 lint: $(READY)  ## formatting and lint
 	@$(BIN)/ruff format --check .
