@@ -8,6 +8,7 @@ from hoiray.config.fingerprint import fingerprint
 from hoiray.config.what import CalibratedLimits, PaperLimits, RunConfig
 from hoiray.errors import ContractError, describe
 from hoiray.filters.sides import SIDE_RULE
+from hoiray.predictors.versions import ANSWER_VERSIONS
 from hoiray.schema.tables import BOXES, LABELS, PREDICTIONS
 from hoiray.stages.packing import id_of
 
@@ -37,13 +38,15 @@ def make_predict_id(
     teacher = run.teacher.model_copy(update={"checkpoint_uri": None})
     hand = run.hand.model_copy(update={"model_uri": None})
     is_guessed = run.videos.hand_side in {"both", "boxes"}
-    finder = {}
+    more: dict[str, object] = {}
+    if run.teacher.predictor in ANSWER_VERSIONS:
+        more["answers"] = ANSWER_VERSIONS[run.teacher.predictor]
     if detector is not None:
         settings = detector.model_copy(update={"checkpoint_uri": "-"})
-        finder = {"detector": fingerprint(settings), "detector_weights": detector_sha256}
+        more |= {"detector": fingerprint(settings), "detector_weights": detector_sha256}
     return id_of(
         {
-            **finder,
+            **more,
             "teacher": fingerprint(teacher),
             "weights": weights_sha256,
             "ensemble": fingerprint(run.ensemble),

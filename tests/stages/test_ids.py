@@ -65,6 +65,14 @@ def test_another_rule_for_guessed_sides_makes_other_predictions(monkeypatch: pyt
     assert predict_id("videos.hand_side=left") == told
 
 
+def test_another_version_of_a_predictors_answers_makes_other_predictions(monkeypatch: pytest.MonkeyPatch) -> None:
+    teacher = ("teacher.predictor=landmarks", "teacher.checkpoint_uri=null")
+    before, network = predict_id(*teacher, weights=None), predict_id()
+    monkeypatch.setattr(ids, "ANSWER_VERSIONS", {"landmarks": ids.ANSWER_VERSIONS["landmarks"] + 1})
+    assert predict_id(*teacher, weights=None) != before
+    assert predict_id() == network
+
+
 def test_the_content_of_files_counts_and_must_be_given() -> None:
     assert predict_id(weights="other") != predict_id()
     hand = "hand.model_uri=MANO.pkl"

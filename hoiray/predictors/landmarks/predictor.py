@@ -28,6 +28,7 @@ from hoiray.predictors.landmarks.regions import (
 from hoiray.predictors.landmarks.tracker import LandmarkTracker
 from hoiray.predictors.load import choose_device
 from hoiray.predictors.protocol import HandPredictions, HandRequest
+from hoiray.predictors.versions import ANSWER_VERSIONS
 
 if TYPE_CHECKING:
     from hoiray.hand.model import HandModel
@@ -45,7 +46,7 @@ SURE_PRESENCE: Final = 0.9
 MAX_SURE_TURN_RAD: Final = np.pi / 4
 """A turn is sure where the quick network is, and finds the hand no further turned: no other one is tried then."""
 
-_VERSION: Final = 3
+_VERSION: Final = ANSWER_VERSIONS["landmarks"]
 """Of everything here that changes answers; part of the digest."""
 
 
