@@ -82,11 +82,11 @@ def run(out: Path, *, size: Size, parts: Sequence[str], s3_uri: str | None, scra
     if size not in SIZES:
         raise ConfigError(describe(what="--size", expected=" or ".join(SIZES), found=size, fix="Choose one."))
     make_report_folder(out)
+    if scratch is not None:
+        make_report_folder(scratch)
     path = out / "control.json"
     known: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
     for name in parts:
-        if scratch is not None:
-            make_report_folder(scratch)
         folder = Path(tempfile.mkdtemp(prefix="hc", dir=scratch))
         rows: list[Row] = []
         try:

@@ -90,10 +90,10 @@ def track_sides(
     _, first, track = np.unique(np.stack([video, tracks.track_index]), axis=1, return_index=True, return_inverse=True)
     track = track.ravel()
     said = np.clip(np.nan_to_num(lead_right, nan=0.0, posinf=MAX_LEAD, neginf=-MAX_LEAD), -MAX_LEAD, MAX_LEAD)
-    total, count = (np.bincount(track, weights=weights, minlength=1) for weights in (said, None))
-    mean = total / np.maximum(count, 1)
+    total, count = (np.bincount(track, weights=weights) for weights in (said, None))
+    mean = total / count
     silent_right = one_side if is_first_right is None else is_first_right
-    is_right = np.where(mean[: len(first)] == 0.0, silent_right[first], mean[: len(first)] > 0.0)
+    is_right = np.where(mean == 0.0, silent_right[first], mean > 0.0)
     for signs in _persons(_pairs(video, frame_index, track, bbox_xyxy)) if is_one_person else ():
         members = np.array(list(signs))
         sign = np.array([signs[member] for member in members])
@@ -102,7 +102,7 @@ def track_sides(
         overruled = is_right[members] != together
         if evidence != 0.0 and not (np.abs(mean[members[overruled]]) >= CLEAR_LEAD).any():
             is_right[members] = together
-    told = np.where(is_right, mean[: len(first)], -mean[: len(first)])
+    told = np.where(is_right, mean, -mean)
     return TrackSides(np.asarray(told[track]), np.asarray(is_right[track]))
 
 

@@ -46,9 +46,6 @@ SURE_PRESENCE: Final = 0.9
 MAX_SURE_TURN_RAD: Final = np.pi / 4
 """A turn is sure where the quick network is, and finds the hand no further turned: no other one is tried then."""
 
-_VERSION: Final = ANSWER_VERSIONS["landmarks"]
-"""Of everything here that changes answers; part of the digest."""
-
 
 @dataclass(frozen=True, eq=False)
 class LandmarkPredictor:
@@ -83,7 +80,7 @@ class LandmarkPredictor:
     @property
     def digest(self) -> str:
         """Identity of networks and settings."""
-        return f"{self.networks.digest}/{_VERSION}/{self.settings}/{self.min_presence}"
+        return f"{self.networks.digest}/{ANSWER_VERSIONS['landmarks']}/{self.settings}/{self.min_presence}"
 
     @property
     def tip_set(self) -> str:
