@@ -51,6 +51,10 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change one field of either file, e.g. ensemble.num_views=4."),
 ]
+RunOverrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change one field for every arm, e.g. limits.min_box_iou=0.7."),
+]
 
 
 def _show_version(wanted: bool) -> None:
@@ -386,6 +390,7 @@ def reproduce_command(
     seeds: Annotated[int, typer.Option(help="Trainings of each arm.", min=1)] = 5,
     parallel: Annotated[int | None, typer.Option(help="Commands at once; default: one a core.", min=1)] = None,
     ray_address: Annotated[str | None, typer.Option(help="A Ray cluster to label and train on.")] = None,
+    overrides: RunOverrides = None,
 ) -> None:
     """The paper's tables on the synthetic twin, arm by arm with several seeds. Called again, it goes on."""
     from hoiray.cli.reproduce import ReproduceRequest, run_reproduce
@@ -399,6 +404,7 @@ def reproduce_command(
         num_seeds=seeds,
         parallel=parallel,
         ray_address=ray_address,
+        changes=tuple(overrides or ()),
     )
     run_reproduce(request)
 

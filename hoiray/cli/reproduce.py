@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -15,7 +16,7 @@ from hoiray.errors import ConfigError, describe
 from hoiray.io.store import Store
 from hoiray.selftrain.arms import AMOUNTS, Bench
 from hoiray.selftrain.paper_tables import TABLES
-from hoiray.selftrain.reproduce import Plan, collect, document, reproduce
+from hoiray.selftrain.reproduce import Plan, collect, document, read_run, reproduce
 from hoiray.selftrain.reproduce_report import claims_plot, fractions_plot, markdown
 from hoiray.selftrain.twin import PRESET, WORLDS, Amounts
 
@@ -34,6 +35,7 @@ class ReproduceRequest:
     num_seeds: int
     parallel: int | None
     ray_address: str | None
+    changes: tuple[str, ...] = ()
 
 
 def run_reproduce(request: ReproduceRequest) -> None:
@@ -57,7 +59,7 @@ def run_reproduce(request: ReproduceRequest) -> None:
     parallel = request.parallel or (1 if request.ray_address else cores)
     plan = Plan(tables, tuple(range(request.num_seeds)), parallel=parallel, workers=cores)
     where = ("--ray-address", request.ray_address) if request.ray_address else ("--no-ray",)
-    bench = Bench(store, amounts_of(request), where, where)
+    bench = Bench(store, amounts_of(request), request.changes, where, where)
     results = Store.open(request.results)
 
     with working_in(store) as runner:
@@ -98,13 +100,17 @@ def header_of(bench: Bench, plan: Plan, request: ReproduceRequest, *, num_seeds:
     """What must be known to read the numbers; so many seeds are finished."""
     amounts = bench.amounts
     steps = amounts.epochs * amounts.steps_per_epoch
+    training = read_run(bench).training
+    assert training is not None
     return {
         "command": f"hoiray reproduce {' '.join(request.tables)} --size {request.size}"
         + ("" if request.num_steps is None else f" --steps {request.num_steps}")
-        + f" --seeds {request.num_seeds}",
+        + f" --seeds {request.num_seeds}"
+        + "".join(f" --set {shlex.quote(change)}" for change in request.changes),
         "hoiray": __version__,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
-        "network": f"preset {PRESET}, {steps} steps of {amounts.batch_size} crops in every arm",
+        "network": f"preset {PRESET}, {steps} steps of {amounts.batch_size} crops in every arm, learning rate up to"
+        f" {training.optimiser.learning_rate:g}",
         "start": "random weights"
         if amounts.init_parts is None
         else f"the packaged teacher's weights ({amounts.init_parts}) in every arm; it has seen other people",

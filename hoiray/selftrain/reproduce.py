@@ -8,14 +8,17 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
 from scipy.stats import t as student_t
 
 from hoiray.config.dump import dump
-from hoiray.config.what import PaperLimits
-from hoiray.errors import ContractError, describe
+from hoiray.config.halves import split_override
+from hoiray.config.load import parse_run
+from hoiray.config.what import PaperLimits, RunConfig
+from hoiray.errors import ConfigError, ContractError, describe
 from hoiray.evaluation.bootstrap import Interval
 from hoiray.io.json_values import nan_to_none
 from hoiray.io.store import Store
@@ -27,6 +30,30 @@ from hoiray.selftrain.selections import choose
 from hoiray.selftrain.twin import render_phase, twin_run, write_video_list
 
 RUN_FILE: Final = "reproduce.yaml"
+
+DECIDED: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "seed": "--seeds says how many",
+        "output_uri": "--out says where",
+        "videos.uri": "the twin's videos are labelled",
+        "videos.boxes_uri": "the twin's videos are labelled",
+        "videos.box_format": "the twin's videos are labelled",
+        "teacher.predictor": "a network of the same seed labels",
+        "teacher.checkpoint_uri": "a network of the same seed labels",
+        "training.annotated": "the twin's annotated images are trained on",
+        "training.network.preset": "the tables are of one size of network",
+        "training.network.reasoning.queries": "arms differ in it",
+        "training.labels_uri": "arms differ in it",
+        "training.pseudo_label_rows": "arms differ in it",
+        "training.pseudo_label_list_uri": "arms differ in it",
+        "training.epochs": "--steps says how long",
+        "training.steps_per_epoch": "--steps says how long",
+        "training.batch_size": "it belongs to the size",
+        "training.init_parts": "what an arm lacks must not have been learnt before",
+    }
+)
+"""Keys of the run file that nobody may change, and who decides them."""
+
 CONFIDENCE: Final = 0.95
 
 
@@ -74,10 +101,10 @@ def reproduce(plan: Plan, bench: Bench, runner: Runner, *, after_seed: Callable[
         InputError: a teacher's labels were all refused.
     """
     store, amounts, at_once = bench.store, bench.amounts, plan.parallel
+    run = read_run(bench)
     for world in sorted({"lab", "wild"} | {test for arm in plan.arms for test in plan.tests(arm)}):
         runner.do(render_phase(store, world, amounts, plan.workers))
     write_video_list(store, amounts.max_videos)
-    run = twin_run(store, "reproduce", amounts)
     store.write(RUN_FILE, dump(run).encode())
     assert isinstance(run.limits, PaperLimits)
     run_file = store.url(RUN_FILE)
@@ -97,6 +124,27 @@ def reproduce(plan: Plan, bench: Bench, runner: Runner, *, after_seed: Callable[
         after_seed()
 
 
+def read_run(bench: Bench) -> RunConfig:
+    """Return the run file of every arm: the twin's, changed as asked.
+
+    Raises:
+        ConfigError: a change is none of a run file, or of something that an arm or an option decides.
+    """
+    for change in bench.changes:
+        path = ".".join((split_override(change) or ((), ""))[0])
+        for key, who in DECIDED.items():
+            if path == key or path.startswith(f"{key}.") or key.startswith(f"{path}."):
+                fix = "Leave it out."
+                raise ConfigError(describe(what=f"--set {change}", expected=f"another key: {who}", found=path, fix=fix))
+    text = dump(twin_run(bench.store, "reproduce", bench.amounts))
+    run = parse_run(text, bench.changes, source=bench.store.url(RUN_FILE))
+    if not isinstance(run.limits, PaperLimits):
+        expected, found = "the preset paper, changed or not", run.limits.preset
+        fix = "Tables without one of its filters need it."
+        raise ConfigError(describe(what="--set limits", expected=expected, found=found, fix=fix))
+    return run
+
+
 def write_lists(bench: Bench, seed: int, teacher: str, limits: PaperLimits) -> None:
     """Choose the labels of every student of a teacher, once."""
     about_key = f"seed-{seed}/{teacher}/lists/about.json"
@@ -108,7 +156,7 @@ def write_lists(bench: Bench, seed: int, teacher: str, limits: PaperLimits) -> N
         selection.write(bench.store, bench.list_key(seed, teacher, name))
         about[name] = {
             "num_labels": selection.keys.num_rows,
-            "pa_mpjpe_mm": nan_to_none(selection.pa_mpjpe_mm),
+            **{error: nan_to_none(value) for error, value in selection.errors.items()},
             "side_right": selection.side_right,
         }
     bench.store.write(about_key, json.dumps(about, indent=1).encode(), durable=True)

@@ -11,6 +11,7 @@ from hoiray.evaluation.bootstrap import Interval
 from hoiray.selftrain.arms import ARMS
 from hoiray.selftrain.paper_tables import MEAN_ADD, TABLES, Claim, Measure, PaperTable
 from hoiray.selftrain.reproduce import Plan, Results, finding_of, t_interval
+from hoiray.selftrain.selections import ERRORS
 
 PLOT_WIDTH: Final = 760
 ROW_PX: Final = 30
@@ -69,8 +70,8 @@ def _labels(results: Results) -> list[str]:
     ]
     lines += [
         "",
-        _row(["teacher", "choice", "labels", "PA-MPJPE, mm", "side right, %"]),
-        _row(["---", "---", *["---:"] * 3]),
+        _row(["teacher", "choice", "labels", "PA-MPJPE, mm", "MPJPE, mm", "side right, %"]),
+        _row(["---", "---", *["---:"] * 4]),
     ]
     for teacher, seeds in results.labels.items():
         names = next(iter(seeds.values()), {})
@@ -81,10 +82,16 @@ def _labels(results: Results) -> list[str]:
                         [found[name][key] for found in seeds.values() if found[name][key] is not None] or [math.nan]
                     )
                 )
-                for key in ("num_labels", "pa_mpjpe_mm", "side_right")
+                for key in ("num_labels", *ERRORS, "side_right")
             ]
             lines.append(
-                _row([ARMS[teacher].says, name, f"{means[0]:.0f}", f"{means[1]:.1f}", f"{100 * means[2]:.0f}"])
+                _row(
+                    [
+                        *(ARMS[teacher].says, name, f"{means[0]:.0f}"),
+                        *(f"{mean:.1f}" for mean in means[1:-1]),
+                        f"{100 * means[-1]:.0f}",
+                    ]
+                )
             )
     return lines
 

@@ -44,18 +44,26 @@ PARTS: Final = (20, 40, 60, 80)
 """Percent of the accepted labels, each a part of the next."""
 
 
+ERRORS: Final = ("pa_mpjpe_mm", "mpjpe_mm")
+"""Told of every choice."""
+
+ORACLE_ERROR: Final = "mpjpe_mm"
+"""About the wrist, orientation included, as students are trained. By PA-MPJPE, an oracle chose hands in the mean pose
+whose orientation was further off than that of labels the filters accept."""
+
+
 @dataclass(frozen=True, eq=False)
 class Selection:
     """Chosen rows, and how good they are by the truth nobody who chose them knew (but the oracle).
 
     Attributes:
         keys: columns of :data:`hoiray.selftrain.gauges.KEY`.
-        pa_mpjpe_mm: mean error of the rows that have a true hand; NaN where none has.
+        errors: mean errors, by :data:`ERRORS`, of the rows that have a true hand; NaN where none has.
         side_right: share of rows on the right side.
     """
 
     keys: pa.Table
-    pa_mpjpe_mm: float
+    errors: Mapping[str, float]
     side_right: float
 
     def write(self, store: Store, key: str) -> None:
@@ -96,14 +104,13 @@ def choose(labels: RoundLabels, truth_uri: str, limits: PaperLimits, *, seed: in
     shuffled = lot.permutation(accepted)
     count = len(accepted)
     spread = unpack_column(rows, LABELS["spread_3d_m"]).astype(np.float64)
-    error = compared.errors["pa_mpjpe_mm"]
     chosen: dict[str, Rows] = {
         "accepted": accepted,
         "no_spatial": _drawn(_rejudged(labels, limits, WITHOUT_SPATIAL, places), count, lot),
         "no_temporal": _drawn(_rejudged(labels, limits, WITHOUT_TEMPORAL, places), count, lot),
         "random": _drawn(answered, count, lot),
         "low_spread": _lowest(spread, answered, count),
-        "oracle": _lowest(error, answered, count),
+        "oracle": _lowest(compared.errors[ORACLE_ERROR], answered, count),
         "unfiltered": answered,
         **{f"part_{percent}": shuffled[: max(1, round(count * percent / 100))] for percent in PARTS},
     }
@@ -111,7 +118,7 @@ def choose(labels: RoundLabels, truth_uri: str, limits: PaperLimits, *, seed: in
     return {
         name: Selection(
             keys.take(pa.array(np.sort(picked), pa.int64())),
-            float(np.nanmean(error[picked])) if np.isfinite(error[picked]).any() else float("nan"),
+            {error: _mean(compared.errors[error][picked]) for error in ERRORS},
             float(compared.is_side_right[picked].mean()),
         )
         for name, picked in chosen.items()
@@ -139,6 +146,10 @@ def _rejudged(
 def _drawn(rows: Rows, count: int, lot: np.random.Generator) -> Rows:
     """Draw so many rows by lot; all where there are fewer."""
     return np.asarray(lot.permutation(rows)[:count])
+
+
+def _mean(values: npt.NDArray[np.float64]) -> float:
+    return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
 
 
 def _lowest(values: npt.NDArray[np.float64], rows: Rows, count: int) -> Rows:

@@ -75,6 +75,7 @@ class Amounts:
         limits: of the labels, where they are not the paper's.
         max_videos: labelled at most, spread over the training split; None: all of it.
         init_parts: which weights of the packaged teacher every training starts from; None: none.
+        optimiser: of every training, where it is not the preset's.
     """
 
     sizes: Mapping[str, str]
@@ -86,6 +87,7 @@ class Amounts:
     limits: Mapping[str, JsonValue] = field(default_factory=dict)
     max_videos: int | None = None
     init_parts: InitParts | None = None
+    optimiser: Mapping[str, JsonValue] = field(default_factory=dict)
 
 
 def render_phase(store: Store, world: str, amounts: Amounts, workers: int) -> Phase:
@@ -154,6 +156,7 @@ def twin_run(store: Store, name: str, amounts: Amounts, **more: Any) -> RunConfi
         # nothing is chosen by held-out scores here: audits and tests are sets of their own
         "validation_fraction": 0.0,
     }
+    training["optimiser"] = {**training["optimiser"], **amounts.optimiser}
     if amounts.init_parts is not None:
         training |= {"init_uri": str(PACKAGED_TEACHER), "init_parts": amounts.init_parts}
     values = {

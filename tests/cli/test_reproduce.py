@@ -20,11 +20,21 @@ REQUEST = ReproduceRequest(("table2",), "out", "results", "tiny", None, 1, None,
         (replace(REQUEST, size="medium"), "--size: expected one of tiny, nano, found 'medium'"),
         (replace(REQUEST, num_steps=15), "--steps: expected a multiple of its 2 epochs, found 15"),
         (replace(REQUEST, out="s3://bucket/x"), "--out: expected a folder"),
+        (replace(REQUEST, changes=("training.epochs=3",)), "--set training.epochs=3: .* --steps says how long"),
+        (replace(REQUEST, changes=("training={}",)), "--set training={}: .* images are trained on"),
+        (replace(REQUEST, changes=("training.labels_uri.x=1",)), "arms differ in it"),
+        (replace(REQUEST, changes=("train.learning_rate=1",)), "'train' is a key of the cluster file"),
+        (replace(REQUEST, changes=("nothing",)), "--set nothing: expected"),
+        (replace(REQUEST, changes=("limits.preset=calibrated",)), "limits"),
     ],
 )
-def test_what_cannot_be_run_is_refused(request_: ReproduceRequest, message: str) -> None:
+def test_what_cannot_be_run_is_refused(
+    request_: ReproduceRequest, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigError, match=message):
         run_reproduce(request_)
+    assert not list(tmp_path.rglob("*.mp4"))
 
 
 def test_an_experiment_may_train_for_longer() -> None:

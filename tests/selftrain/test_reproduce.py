@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from hoiray.io.store import Store
-from hoiray.selftrain.arms import AMOUNTS, Bench
+from hoiray.selftrain.arms import AMOUNTS, Bench, label_phase, train_phase
 from hoiray.selftrain.paper_tables import TABLES, Claim, Measure
-from hoiray.selftrain.reproduce import Plan, Results, collect, document, finding_of, key_of, t_interval
+from hoiray.selftrain.reproduce import Plan, Results, collect, document, finding_of, key_of, read_run, t_interval
 from hoiray.selftrain.reproduce_report import markdown
 
 JOINT = TABLES["table4"].measures[0]
@@ -30,6 +30,17 @@ def write_scores(store: Store, arm: str, seed: int, pa_mm: float, add: float) ->
 
 def bench_of(folder: Path) -> Bench:
     return Bench(Store.open(folder), AMOUNTS["tiny"])
+
+
+def test_a_change_is_of_every_arm_and_part_of_what_was_done(tmp_path: Path) -> None:
+    changed = Bench(Store.open(tmp_path), AMOUNTS["tiny"], ("training.optimiser.learning_rate=5e-4",))
+    usual, other = read_run(bench_of(tmp_path)).training, read_run(changed).training
+    assert usual is not None
+    assert other is not None
+    assert other.optimiser == usual.optimiser.model_copy(update={"learning_rate": 5e-4})
+    for phase in (train_phase, label_phase):
+        assert phase(changed, "run", 0, "sup_object").identity["changes"] == list(changed.changes)
+        assert "changes" not in phase(bench_of(tmp_path), "run", 0, "sup_object").identity
 
 
 def test_intervals_are_those_of_student() -> None:

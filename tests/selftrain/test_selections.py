@@ -31,7 +31,7 @@ def test_a_table_of_the_paper_runs_from_nothing_to_its_numbers(tmp_path: Path) -
     for name in ("random", "low_spread", "oracle", "no_spatial", "no_temporal"):
         assert about[name]["num_labels"] == count
         # the same labels in another order add up to the same, but for rounding
-        assert about["oracle"]["pa_mpjpe_mm"] <= about[name]["pa_mpjpe_mm"] + 1e-9
+        assert about["oracle"]["mpjpe_mm"] <= about[name]["mpjpe_mm"] + 1e-9
     kept: set[tuple[object, ...]] = set()
     for percent in PARTS:
         rows = pq.read_table(lists / f"part_{percent}.parquet").select(list(KEY)).to_pylist()
