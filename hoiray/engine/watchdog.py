@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 POLL_S: Final = 0.5
 """Between two looks at the clock."""
 
+MAX_BLOCK_STATISTICS: Final = 256
+"""Ray Data keeps times and sizes of every block of every operator until the end, for `Dataset.stats()`: some 4 kB a
+shard. Of each operator only the latest are kept here, lest the driver grow with the number of shards."""
+
 Row: TypeAlias = dict[str, Any]
 NumFrames: TypeAlias = Callable[[], int]
 
@@ -62,6 +66,7 @@ class Stream:
                     continue
                 if row is None:
                     break
+                forget_statistics()
                 moved_s = time.monotonic()
                 yield row
         finally:
@@ -113,6 +118,16 @@ def _describe(operator: Any, state: Any) -> str:  # noqa: ANN401 - of Ray's own 
     wants = operator.incremental_resource_usage() if actors is None else operator.pending_logical_usage()
     parts = [f"{amount:g} {unit}" for amount, unit in ((wants.cpu, "CPUs"), (wants.gpu, "GPUs")) if amount]
     return text + (f", and wants {' and '.join(parts)}" if parts else "")
+
+
+def forget_statistics() -> None:
+    """Forget what Ray Data has noted of blocks, but for the latest."""
+    for executor in _executors():
+        for operator in executor._topology or {}:
+            noted = getattr(operator, "_output_blocks_stats", None)
+            # a list that the executor's thread adds to: deleting a slice is one step of the interpreter
+            if isinstance(noted, list) and len(noted) > MAX_BLOCK_STATISTICS:
+                del noted[: -MAX_BLOCK_STATISTICS // 2]
 
 
 def end_executions() -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -18,6 +19,7 @@ from s3_server import S3Server
 from hoiray.config.dump import dump
 from hoiray.config.load import parse_cluster
 from hoiray.config.where import Node
+from hoiray.engine import watchdog
 from hoiray.engine.label import SHARDS_A_LEG, Tick, label_on_ray, legs
 from hoiray.engine.session import ray_session
 from hoiray.errors import InputError
@@ -62,6 +64,25 @@ def expected(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Mapping[st
     label_plainly(job)
     assert len(job.long_videos) == 1
     return digests_of(job)
+
+
+def test_what_ray_notes_of_blocks_does_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray.data
+
+    monkeypatch.setattr(watchdog, "MAX_BLOCK_STATISTICS", 8)
+
+    def slowly(row: dict[str, Any]) -> dict[str, Any]:
+        time.sleep(0.05)
+        return row
+
+    dataset = ray.data.range(80, override_num_blocks=80).map(slowly)
+    noted: list[int] = []
+    for row in watchdog.Stream(dataset, no_progress_s=60, num_frames=lambda: 0).rows():
+        if row is not None:
+            operators = [it for executor in watchdog._executors() for it in executor._topology or {}]
+            noted += [len(it._output_blocks_stats) for it in operators if hasattr(it, "_output_blocks_stats")]
+    # some come in between the look at them and the look of this test
+    assert 8 <= max(noted) <= 16
 
 
 def label_plainly(job: LabelJob) -> None:

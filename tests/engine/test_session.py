@@ -1,5 +1,6 @@
 import atexit
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -13,6 +14,26 @@ from hoiray.engine import workers
 from hoiray.engine.session import EXIT_S, GIB, _node_of, _start, ray_session
 from hoiray.engine.tally import Tally
 from hoiray.errors import ConfigError
+
+FRAGMENTS = """
+from hoiray.engine.session import give_back_memory
+
+def resident_mib():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("RssAnon")) / 1024
+
+pieces = [bytes(1000) for _ in range(200_000)]
+del pieces[: -1 : 2], pieces[: -1 : 2], pieces[: -1 : 2], pieces[: -1 : 2]
+before = resident_mib()
+give_back_memory()
+assert before - resident_mib() > 50, (before, resident_mib())
+"""
+"""Of 190 MiB in pieces, every sixteenth stays in use."""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries give back by themselves, or never")
+def test_what_lies_free_between_pieces_in_use_is_given_back() -> None:
+    subprocess.run([sys.executable, "-c", FRAGMENTS], check=True)
 
 
 def test_a_node_of_ray_is_a_node_of_a_cluster_file() -> None:
