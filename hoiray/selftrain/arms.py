@@ -64,7 +64,8 @@ AMOUNTS: Final[Mapping[str, Amounts]] = MappingProxyType(
         "nano": Amounts(
             {"lab": "demo", "wild": "medium", "ego": "demo", "studio": "demo"},
             2,
-            100,
+            # a network that has seen the laboratory alone for so long begins to forget videos
+            300,
             32,
             1024,
             500,
