@@ -4,7 +4,10 @@ import subprocess
 import sys
 import time
 import warnings
+from concurrent.futures import ProcessPoolExecutor
 from fractions import Fraction
+from hashlib import sha256
+from multiprocessing import get_context
 from pathlib import Path
 
 import av
@@ -31,6 +34,19 @@ def numbered_frames(width: int) -> list[np.ndarray]:
             image[8:56, 4 + 16 * bit : 16 + 16 * bit] = 255 if index >> bit & 1 else 0
         frames.append(image)
     return frames
+
+
+def digests_of_files(suffix: str, count: int) -> set[str]:
+    codec = encode.VIDEO_CODECS[suffix]
+    files = (encode.encode_video(iter(numbered_frames(96)), codec, fps=12.0, size_wh=(96, 64)) for _ in range(count))
+    return {sha256(file).hexdigest() for file in files}
+
+
+@pytest.mark.parametrize(("suffix", "count"), [("mp4", 300), ("webm", 60)])
+def test_files_are_the_same_however_busy_the_machine_is(suffix: str, count: int) -> None:
+    with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:
+        digests = pool.map(digests_of_files, [suffix] * 4, [count] * 4)
+        assert len(set[str]().union(*digests)) == 1
 
 
 def read_number(image: np.ndarray) -> int:
