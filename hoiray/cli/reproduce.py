@@ -12,13 +12,14 @@ import typer
 
 from hoiray import __version__
 from hoiray.cli.phases import working_in
+from hoiray.config.what import Training
 from hoiray.errors import ConfigError, describe
 from hoiray.io.store import Store
 from hoiray.selftrain.arms import AMOUNTS, Bench
 from hoiray.selftrain.paper_tables import TABLES
 from hoiray.selftrain.reproduce import Plan, collect, document, read_run, reproduce
 from hoiray.selftrain.reproduce_report import claims_plot, fractions_plot, markdown
-from hoiray.selftrain.twin import PRESET, WORLDS, Amounts
+from hoiray.selftrain.twin import PACKAGED_TEACHER, PRESET, WORLDS, Amounts
 
 EVERY_TABLE: Final = "all"
 
@@ -100,7 +101,8 @@ def header_of(bench: Bench, plan: Plan, request: ReproduceRequest, *, num_seeds:
     """What must be known to read the numbers; so many seeds are finished."""
     amounts = bench.amounts
     steps = amounts.epochs * amounts.steps_per_epoch
-    training = read_run(bench).training
+    run = read_run(bench)
+    training = run.training
     assert training is not None
     return {
         "command": f"hoiray reproduce {' '.join(request.tables)} --size {request.size}"
@@ -111,19 +113,26 @@ def header_of(bench: Bench, plan: Plan, request: ReproduceRequest, *, num_seeds:
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
         "network": f"preset {PRESET}, {steps} steps of {amounts.batch_size} crops in every arm, learning rate up to"
         f" {training.optimiser.learning_rate:g}",
-        "start": "random weights"
-        if amounts.init_parts is None
-        else f"the packaged teacher's weights ({amounts.init_parts}) in every arm; it has seen other people",
+        "start": _start_of(training),
         "annotated": f"hoiray synth lab --size {amounts.sizes['lab']}, split train",
         "videos": f"hoiray synth wild --size {amounts.sizes['wild']}, split train"
         + ("" if amounts.max_videos is None else f", {amounts.max_videos} videos of it")
-        + ", labelled with 8 views and the preset"
+        + f", labelled with {run.ensemble.num_views} views and the preset"
         " `paper`" + (f" but {dict(amounts.limits)}" if amounts.limits else ""),
         "tests": f"{', '.join(f'{name} ({world.split})' for name, world in WORLDS.items())}:"
         f" {amounts.max_samples} images each",
         "seeds": f"{len(plan.seeds)}{'' if num_seeds == len(plan.seeds) else f', {num_seeds} of them finished'};"
         " of weights, batches and choice; the data are the same",
     }
+
+
+def _start_of(training: Training) -> str:
+    """Say which weights every arm starts from."""
+    if training.init_uri is None:
+        return "random weights"
+    if training.init_uri == str(PACKAGED_TEACHER):
+        return f"the packaged teacher's weights ({training.init_parts}) in every arm; it has seen other people"
+    return f"weights of {training.init_uri} ({training.init_parts}) in every arm"
 
 
 def _refuse(what: str, allowed: Sequence[str] | Any, found: str) -> None:  # noqa: ANN401 - any mapping of names

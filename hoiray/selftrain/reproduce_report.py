@@ -76,23 +76,16 @@ def _labels(results: Results) -> list[str]:
     for teacher, seeds in results.labels.items():
         names = next(iter(seeds.values()), {})
         for name in names:
-            means = [
+            count, *errors, side_right = (
                 float(
                     np.mean(
                         [found[name][key] for found in seeds.values() if found[name][key] is not None] or [math.nan]
                     )
                 )
                 for key in ("num_labels", *ERRORS, "side_right")
-            ]
-            lines.append(
-                _row(
-                    [
-                        *(ARMS[teacher].says, name, f"{means[0]:.0f}"),
-                        *(f"{mean:.1f}" for mean in means[1:-1]),
-                        f"{100 * means[-1]:.0f}",
-                    ]
-                )
             )
+            shown = (f"{count:.0f}", *(f"{error:.1f}" for error in errors), f"{100 * side_right:.0f}")
+            lines.append(_row([ARMS[teacher].says, name, *shown]))
     return lines
 
 

@@ -16,17 +16,16 @@ from hoiray.engine.tally import Tally
 from hoiray.errors import ConfigError
 
 FRAGMENTS = """
+import os
+from hoiray.benchmarks.processes import usage
 from hoiray.engine.session import give_back_memory
-
-def resident_mib():
-    with open("/proc/self/status") as status:
-        return next(int(line.split()[1]) for line in status if line.startswith("RssAnon")) / 1024
 
 pieces = [bytes(1000) for _ in range(200_000)]
 del pieces[: -1 : 2], pieces[: -1 : 2], pieces[: -1 : 2], pieces[: -1 : 2]
-before = resident_mib()
+before = usage(os.getpid()).own_mib
 give_back_memory()
-assert before - resident_mib() > 50, (before, resident_mib())
+after = usage(os.getpid()).own_mib
+assert before - after > 50, (before, after)
 """
 """Of 190 MiB in pieces, every sixteenth stays in use."""
 
