@@ -1,6 +1,7 @@
 """What a self-training shows while its commands run: each command, its last line now and then, and how long it took."""
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,23 +32,26 @@ class PhaseProgress:
             interval_s: between two such lines.
         """
         self._show, self._interval_s = show, interval_s
-        self._phase: Phase | None = None
-        self._next_s = 0.0
+        self._next_s: dict[str, float] = {}
+        self._lock = threading.Lock()
 
     def watch(self, phase: Phase, line: str) -> None:
-        """Tell of a line of a command."""
+        """Tell of a line of a command; of one of several that run at once, with the name of its phase."""
         now = time.monotonic()
-        if phase != self._phase:
-            self._phase, self._next_s = phase, now + self._interval_s
-            typer.echo(f"{phase.name}: {phase.says}\n  $ {command_line(phase)}", err=True)
-        if line.strip() and now >= self._next_s:
-            self._next_s = now + self._interval_s
-            self._show(f"  {line.strip()}")
+        with self._lock:
+            if phase.name not in self._next_s:
+                self._next_s[phase.name] = now + self._interval_s
+                typer.echo(f"{phase.name}: {phase.says}\n  $ {command_line(phase)}", err=True)
+            if line.strip() and now >= self._next_s[phase.name]:
+                self._next_s[phase.name] = now + self._interval_s
+                self._show(f"  {phase.name}: {line.strip()}" if len(self._next_s) > 1 else f"  {line.strip()}")
 
     def done(self, done: Done) -> None:
         """Tell that a phase is done."""
         words = "was done before, in" if done.was_done else "done in"
-        typer.echo(f"{done.phase.name}: {words} {duration(done.seconds)}", err=True)
+        with self._lock:
+            self._next_s.pop(done.phase.name, None)
+            typer.echo(f"{done.phase.name}: {words} {duration(done.seconds)}", err=True)
 
 
 def duration(seconds: float) -> str:

@@ -24,6 +24,25 @@ def test_a_command_is_named_once_and_its_lines_are_shown_now_and_then(capsys: py
     assert shown == ["  1 of 4 shards", "  2 of 4 shards"]
 
 
+def test_commands_that_run_at_once_are_each_named_once_and_their_lines_say_whose_they_are(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shown: list[str] = []
+    progress = PhaseProgress(shown.append, interval_s=0.0)
+    other = Phase("round-2/train", "train", ("train", "run.yaml"))
+    for number in range(3):
+        progress.watch(PHASE, f"{number} of 4 shards")
+        progress.watch(other, f"step {number}")
+    progress.done(Done(PHASE, 1.0, was_done=False))
+    progress.watch(other, "step 3")
+    said = capsys.readouterr().err.splitlines()
+    assert said.count("round-1/label: label the videos") == said.count("round-2/train: train") == 1
+    assert shown[0] == "  0 of 4 shards"
+    assert shown[1:6:2] == [f"  round-2/train: step {number}" for number in range(3)]
+    assert shown[2:6:2] == [f"  round-1/label: {number} of 4 shards" for number in (1, 2)]
+    assert shown[6:] == ["  step 3"]
+
+
 def test_lines_that_come_fast_are_not_all_shown() -> None:
     shown: list[str] = []
     progress = PhaseProgress(shown.append, interval_s=3600.0)
