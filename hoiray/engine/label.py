@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 import pyarrow as pa
 
 from hoiray.config.where import ClusterConfig, Pool
-from hoiray.engine.session import give_back_memory, quiet_ray_data
+from hoiray.engine.driver_memory import forget_executions
+from hoiray.engine.session import quiet_ray_data
 from hoiray.engine.tally import open_tally
 from hoiray.engine.transport import unpack_result
 from hoiray.engine.watchdog import Stream
@@ -33,8 +34,7 @@ SHARDS_A_LEG: Final = 256
 Until an execution ends, Ray Data keeps for every shard a read to do (4.3 KB) on the driver, and would keep statistics
 of four blocks (3.8 KB), which the watchdog has it forget. So a long run is several executions, one after the other:
 what they keep follows the size of the cluster, not the number of videos. Between two of them actors start anew and the
-last shards are waited for: about one shard's time and a start in the time of 256 shards. What Ray's native code keeps
-of finished tasks beyond an execution, this does not give back; results/control.md has both together."""
+last shards are waited for: about one shard's time and a start in the time of 256 shards."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +160,7 @@ def label_on_ray(
         if not portion.may_begin():
             return
         yield from watch.results(label_plan(job, leg, settings, judges=not by_groupby))
-        give_back_memory()
+        forget_executions()
     if by_groupby:
         yield from watch.results(judge_plan(job, _unjudged(job), cluster, by_groupby=True))
         # a bucket without rows is no group

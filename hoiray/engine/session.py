@@ -2,8 +2,6 @@
 
 import atexit
 import contextlib
-import ctypes
-import gc
 import logging
 import os
 import signal
@@ -12,6 +10,7 @@ from contextlib import contextmanager
 from typing import Any, Final
 
 from hoiray.config.where import Node
+from hoiray.engine.driver_memory import allocate_in_one_place
 from hoiray.errors import ConfigError, describe
 
 GIB: Final = 1 << 30
@@ -19,9 +18,6 @@ DEFAULT_OBJECT_STORE_GIB: Final = 0.5
 """Of a Ray started here where the cluster file says nothing: tables of a few shards pass through it, no pixels."""
 
 MAX_STARTS: Final = 3
-
-M_ARENA_MAX: Final = -8
-"""Of glibc's `mallopt`."""
 
 EXIT_S: Final = 10
 """That an actor's exit may take, once Python ends: by then all it did has been handed over."""
@@ -180,29 +176,6 @@ def exit_for_sure(seconds: int = EXIT_S) -> None:
         seconds: that an exit may take; whole ones, 1 or more.
     """
     atexit.register(signal.alarm, seconds)
-
-
-def allocate_in_one_place() -> None:
-    """Have all threads of this process take memory from one arena of the C library; workers are not concerned.
-
-    Ray's threads in a driver pass every message on, one allocates and another frees, and each would have an arena: with
-    eight of them a driver grew by 2 KB for every block that Ray Data handles, most of it free memory that nobody could
-    use. A driver allocates far too little to wait for the one lock. Threads that have an arena already keep it, so the
-    sooner the better.
-    """
-    with contextlib.suppress(OSError, AttributeError):  # a C library that is not glibc has no such call
-        ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1)
-
-
-def give_back_memory() -> None:
-    """Give back to the system what is free between two executions.
-
-    Pieces of what Ray Data noted stay in use here and there, so that the C library would keep all the pages around
-    them, and a driver's memory would grow from one execution to the next.
-    """
-    gc.collect()
-    with contextlib.suppress(OSError, AttributeError):  # a C library that is not glibc has no such call
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def quiet_ray_data() -> None:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+from hoiray.engine.driver_memory import forget_statistics, go_on_as_one, running_executions
 from hoiray.errors import HoirayError, InputError, describe
 
 if TYPE_CHECKING:
@@ -17,10 +18,6 @@ if TYPE_CHECKING:
 
 POLL_S: Final = 0.5
 """Between two looks at the clock."""
-
-MAX_BLOCK_STATISTICS: Final = 256
-"""Ray Data keeps times and sizes of every block of every operator until the end, for `Dataset.stats()`: some 4 kB a
-shard. Of each operator only the latest are kept here, lest the driver grow with the number of shards."""
 
 Row: TypeAlias = dict[str, Any]
 NumFrames: TypeAlias = Callable[[], int]
@@ -37,6 +34,7 @@ class Stream:
             no_progress_s: it is given up when for so long no row came out and no frame was counted.
             num_frames: frames counted so far.
         """
+        go_on_as_one(dataset)
         self._dataset, self._no_progress_s, self._num_frames = dataset, no_progress_s, num_frames
         self._arrived: queue.Queue[Row | None] = queue.Queue()
         self._error: BaseException | None = None
@@ -95,7 +93,7 @@ def describe_operators() -> list[str]:
     import ray
 
     lines = []
-    for executor in _executors():
+    for executor in running_executions():
         for operator, state in (executor._topology or {}).items():
             if operator.has_completed() or not operator.input_dependencies:
                 continue
@@ -120,27 +118,10 @@ def _describe(operator: Any, state: Any) -> str:  # noqa: ANN401 - of Ray's own 
     return text + (f", and wants {' and '.join(parts)}" if parts else "")
 
 
-def forget_statistics() -> None:
-    """Forget what Ray Data has noted of blocks, but for the latest."""
-    for executor in _executors():
-        for operator in executor._topology or {}:
-            noted = getattr(operator, "_output_blocks_stats", None)
-            # a list that the executor's thread adds to: deleting a slice is one step of the interpreter
-            if isinstance(noted, list) and len(noted) > MAX_BLOCK_STATISTICS:
-                del noted[: -MAX_BLOCK_STATISTICS // 2]
-
-
 def end_executions() -> None:
     """End what Ray Data still executes for this process; its actors end with it."""
-    for executor in _executors():
+    for executor in running_executions():
         executor.shutdown(force=True)
-
-
-def _executors() -> list[Any]:
-    from ray.data._internal.execution.streaming_executor import StreamingExecutor
-
-    # the executor is a thread, and the only way to one that has not put out its first block yet
-    return [thread for thread in threading.enumerate() if isinstance(thread, StreamingExecutor)]
 
 
 def cause_of(error: BaseException) -> BaseException:

@@ -1,5 +1,6 @@
 """Labelling on a real Ray: the rows of the plain composition, whatever dies, and however often it is started."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -19,9 +20,10 @@ from s3_server import S3Server
 from hoiray.config.dump import dump
 from hoiray.config.load import parse_cluster
 from hoiray.config.where import Node
-from hoiray.engine import watchdog
+from hoiray.engine import driver_memory
 from hoiray.engine.label import SHARDS_A_LEG, Tick, label_on_ray, legs
 from hoiray.engine.session import ray_session
+from hoiray.engine.watchdog import Stream
 from hoiray.errors import InputError
 from hoiray.stages.frame_source import DecodeSettings, LocalFrames
 from hoiray.stages.label_job import LabelJob, open_label_job
@@ -69,7 +71,7 @@ def expected(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Mapping[st
 def test_what_ray_notes_of_blocks_does_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
     import ray.data
 
-    monkeypatch.setattr(watchdog, "MAX_BLOCK_STATISTICS", 8)
+    monkeypatch.setattr(driver_memory, "MAX_BLOCK_STATISTICS", 8)
 
     def slowly(row: dict[str, Any]) -> dict[str, Any]:
         time.sleep(0.05)
@@ -77,12 +79,38 @@ def test_what_ray_notes_of_blocks_does_not_pile_up(monkeypatch: pytest.MonkeyPat
 
     dataset = ray.data.range(80, override_num_blocks=80).map(slowly)
     noted: list[int] = []
-    for row in watchdog.Stream(dataset, no_progress_s=60, num_frames=lambda: 0).rows():
+    for row in Stream(dataset, no_progress_s=60, num_frames=lambda: 0).rows():
         if row is not None:
-            operators = [it for executor in watchdog._executors() for it in executor._topology or {}]
+            operators = [it for executor in driver_memory.running_executions() for it in executor._topology or {}]
             noted += [len(it._output_blocks_stats) for it in operators if hasattr(it, "_output_blocks_stats")]
     # some come in between the look at them and the look of this test
     assert 0 < max(noted) <= 16
+
+
+class Same:
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        return batch
+
+
+def test_of_executions_that_are_over_no_class_and_no_name_is_left() -> None:
+    import ray.data
+
+    names = set()
+    for _ in range(3):
+        dataset = ray.data.range(2).map_batches(Same, compute=ray.data.ActorPoolStrategy(size=1))
+        for row in Stream(dataset, no_progress_s=60, num_frames=lambda: 0).rows():
+            if row is not None:
+                names |= {it._dataset_id for it in driver_memory.running_executions()}
+        names.add(dataset.get_dataset_id())
+        del dataset
+    assert len(names) == 1
+
+    def count() -> int:
+        return sum(isinstance(it, type) and it.__name__ == "MapWorker(MapBatches(Same))" for it in gc.get_objects())
+
+    assert count() > 0
+    driver_memory.forget_executions()
+    assert count() == 0
 
 
 def label_plainly(job: LabelJob) -> None:
