@@ -13,7 +13,7 @@ from pydantic import JsonValue
 
 from hoiray.io.store import Store
 from hoiray.selftrain.phases import MODEL_FILE, Phase
-from hoiray.selftrain.twin import LAX_LIMITS, PRESET, WORLDS, Amounts, score_arguments
+from hoiray.selftrain.twin import FINE_TUNING, LAX_LIMITS, PRESET, WORLDS, Amounts, score_arguments
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,7 @@ AMOUNTS: Final[Mapping[str, Amounts]] = MappingProxyType(
             max_videos=150,
             # what an arm lacks (who attends to whom) must not have been learnt before
             init_parts="all_but_reasoning",
-            # the preset's rate is for random weights: with it, 200 steps make the packaged ones worse on videos
-            optimiser={"learning_rate": 5e-4, "warmup_steps": 20},
+            optimiser=FINE_TUNING,
         ),
     }
 )
