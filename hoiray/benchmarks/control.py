@@ -24,7 +24,7 @@ Size: TypeAlias = Literal["small", "full"]
 Row: TypeAlias = dict[str, Any]
 PART_NAMES: Final = ("index", "boxes", "listing", "resume", "first", "label")
 
-MAX_DRIVER_MIB_A_MILLION: Final = 5.0
+MAX_DRIVER_MIB_A_MILLION: Final = 5e6 / 2**20
 MAX_RESUME_S: Final = 30.0
 MAX_SHARD_TIMES: Final = 2.0
 VIDEOS_A_SHARD: Final = 100

@@ -18,8 +18,12 @@ MAX_BLOCK_STATISTICS: Final = 256
 """Ray Data keeps times and sizes of every block of every operator until the end, for `Dataset.stats()`: some 4 kB a
 shard. Of each operator only the latest are kept here, lest the driver grow with the number of shards."""
 
+_M_MMAP_THRESHOLD: Final = -3
 _M_ARENA_MAX: Final = -8
 """Of glibc's `mallopt`."""
+
+_MAPPED_BYTES: Final = 64 << 10
+"""Pieces from this size on get pages of their own; by default the limit grows up to 32 MiB with what is freed."""
 
 _IDENTITY: Final = uuid.uuid4().hex
 """Of all executions of this process; another driver on the same cluster has another."""
@@ -30,10 +34,13 @@ def allocate_in_one_place() -> None:
 
     Ray's threads in a driver pass every message on, one allocates and another frees, and each would have an arena: most
     of what a driver grew by was memory that lay free in one of them. A driver allocates far too little to wait for the
-    one lock. Threads that have an arena already keep it, so the sooner the better.
+    one lock. Threads that have an arena already keep it, so the sooner the better. Large pieces are kept out of the
+    arena, where the small ones that outlive them would not let their pages go.
     """
     with contextlib.suppress(OSError, AttributeError):  # a C library that is not glibc has no such call
-        ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
+        library = ctypes.CDLL(None)
+        library.mallopt(_M_ARENA_MAX, 1)
+        library.mallopt(_M_MMAP_THRESHOLD, _MAPPED_BYTES)
 
 
 def running_executions() -> list[Any]:
