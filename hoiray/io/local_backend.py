@@ -144,7 +144,9 @@ class LocalBackend:
                 raise
             on_unreadable(prefix, str(error))
             return
-        for entry in entries:
+        entries.reverse()
+        while entries:
+            entry = entries.pop()  # once asked, an entry keeps its answers: twice the memory of the names
             key = _joined(prefix, entry.name)
             if entry.name.endswith(PARTIAL_SUFFIX):
                 continue
