@@ -11,6 +11,8 @@ import threading
 import uuid
 from typing import TYPE_CHECKING, Any, Final
 
+import pyarrow as pa
+
 if TYPE_CHECKING:
     from ray.data import Dataset
 
@@ -30,13 +32,15 @@ _IDENTITY: Final = uuid.uuid4().hex
 
 
 def allocate_in_one_place() -> None:
-    """Have all threads of this process take memory from one arena of the C library; workers are not concerned.
+    """Have all threads of this process, and Arrow, take memory from one arena; workers are not concerned.
 
     Ray's threads in a driver pass every message on, one allocates and another frees, and each would have an arena: most
     of what a driver grew by was memory that lay free in one of them. A driver allocates far too little to wait for the
     one lock. Threads that have an arena already keep it, so the sooner the better. Large pieces are kept out of the
-    arena, where the small ones that outlive them would not let their pages go.
+    arena, where the small ones that outlive them would not let their pages go. Arrow's own allocator keeps a heap for
+    each thread too, and every execution has new threads.
     """
+    pa.set_memory_pool(pa.system_memory_pool())
     with contextlib.suppress(OSError, AttributeError):  # a C library that is not glibc has no such call
         library = ctypes.CDLL(None)
         library.mallopt(_M_ARENA_MAX, 1)
