@@ -64,5 +64,7 @@ def test_threads_of_a_driver_share_one_arena(tmp_path: Path) -> None:
         count, pool = done.stdout.split()
         return int(count), pool
 
-    assert found("each")[0] > 1
-    assert found("one") == (1, "system")
+    # a thread that an import has started may have one of its own
+    assert found("each")[0] > 4
+    count, pool = found("one")
+    assert (count <= 2, pool) == (True, "system")
