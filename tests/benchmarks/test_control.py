@@ -59,6 +59,15 @@ def test_growth_of_the_driver_is_that_of_the_second_half_without_the_end() -> No
     assert control.late_growth_per_million(figures_of(Watched(1000, 2, samples=filling.samples[:3]))) is None
 
 
+def test_a_driver_that_jumps_in_the_first_half_misses_its_goal() -> None:
+    jumping = watched(0.0)
+    for index, it in enumerate(jumping.samples):
+        if index >= 30:
+            jumping.samples[index] = sample(it.time_s, it.num_done, it.driver_mib + 25.0)
+    assert control.late_growth_per_million(figures_of(jumping)) == pytest.approx(0.0, abs=0.5)
+    assert page(rows_of(watched(0.0), jumping)).count("**missed**") == 1
+
+
 def test_first_labels_count_in_shard_times() -> None:
     for label_s, is_missed in ((6.0, False), (7.0, True)):
         late = watched(0.0)
