@@ -81,6 +81,10 @@ class LabelRequest:
 
 def label(request: LabelRequest) -> int:
     """Label, show progress, and say what came of it; return the exit status."""
+    if request.uses_ray:
+        from hoiray.engine.driver_memory import allocate_in_one_place
+
+        allocate_in_one_place()  # before anything imports pyarrow, which chooses where its memory is from
     from hoiray.engine.budget import Meter, parse_budget
 
     meter = None if request.budget is None else Meter(parse_budget(request.budget))

@@ -7,11 +7,10 @@ of it behind private names; a test on a real Ray fails where a name is another o
 import contextlib
 import ctypes
 import gc
+import os
 import threading
 import uuid
 from typing import TYPE_CHECKING, Any, Final
-
-import pyarrow as pa
 
 if TYPE_CHECKING:
     from ray.data import Dataset
@@ -27,6 +26,8 @@ _M_ARENA_MAX: Final = -8
 _MAPPED_BYTES: Final = 64 << 10
 """Pieces from this size on get pages of their own; by default the limit grows up to 32 MiB with what is freed."""
 
+_ARROW_POOL: Final = "ARROW_DEFAULT_MEMORY_POOL"
+
 _IDENTITY: Final = uuid.uuid4().hex
 """Of all executions of this process; another driver on the same cluster has another."""
 
@@ -38,13 +39,28 @@ def allocate_in_one_place() -> None:
     of what a driver grew by was memory that lay free in one of them. A driver allocates far too little to wait for the
     one lock. Threads that have an arena already keep it, so the sooner the better. Large pieces are kept out of the
     arena, where the small ones that outlive them would not let their pages go. Arrow's own allocator keeps a heap for
-    each thread too, and every execution has new threads.
+    each thread too, and every execution has new threads. Arrow's C++ chooses its allocator once: where pyarrow is
+    imported already, only what Python asks it for is taken from the arena, and not what it reads and writes files with.
     """
-    pa.set_memory_pool(pa.system_memory_pool())
+    _take_arrow_memory_from_the_system()
     with contextlib.suppress(OSError, AttributeError):  # a C library that is not glibc has no such call
         library = ctypes.CDLL(None)
         library.mallopt(_M_ARENA_MAX, 1)
         library.mallopt(_M_MMAP_THRESHOLD, _MAPPED_BYTES)
+
+
+def _take_arrow_memory_from_the_system() -> None:
+    if _ARROW_POOL in os.environ:  # somebody has chosen
+        return
+    os.environ[_ARROW_POOL] = "system"
+    try:
+        import pyarrow as pa
+
+        # the first question for a pool is when Arrow's C++ reads the variable
+        pa.default_memory_pool()
+        pa.set_memory_pool(pa.system_memory_pool())
+    finally:  # the processes that this one starts choose for themselves
+        del os.environ[_ARROW_POOL]
 
 
 def running_executions() -> list[Any]:
