@@ -1,5 +1,6 @@
 """The `hoiray` command. Each command imports what it needs when it runs, so that `--help` answers at once."""
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -1053,6 +1054,8 @@ submit_app.command("train", help=_JOB_HELP.format("Train"))(_submits("train"))
 
 def main() -> None:
     """Run the command line; a HoirayError becomes one message and an exit status, never a traceback."""
+    # torch reads it once: tensors on huge pages, where the system has some to give, spare a CPU most of its page faults
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     try:
         app()
     except HoirayError as error:

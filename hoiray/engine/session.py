@@ -40,7 +40,9 @@ WORKER_ENVIRONMENT: Final[Mapping[str, str]] = {
 }
 """One thread an actor: several actors share a machine, and threads that wait for each other cost four times."""
 
-_PASSED_ON: Final = ("PYTHONPATH", "AWS_ENDPOINT_URL", "AWS_REGION", "AWS_PROFILE", "AWS_EC2_METADATA_DISABLED")
+_PASSED_ON: Final = (
+    "PYTHONPATH", "AWS_ENDPOINT_URL", "AWS_REGION", "AWS_PROFILE", "AWS_EC2_METADATA_DISABLED", "THP_MEM_ALLOC_ENABLE",
+)  # fmt: skip
 
 
 @contextmanager
