@@ -58,6 +58,7 @@ def facts_of(rows: LabelRows, **changes: Any) -> RunFacts:
         "num_videos": len(rows.video_names),
         "num_dead": 0,
         "num_not_planned": 0,
+        "num_unboxed": 0,
         "given_up": (),
         "num_buckets": 1,
         "num_buckets_done": 1,

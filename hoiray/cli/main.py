@@ -4,12 +4,23 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
+from typer.core import TyperGroup
 
 from hoiray import __version__
 from hoiray.errors import EXIT_FAILED, EXIT_WRONG_REQUEST, ConfigError, HoirayError
+
+
+class _EitherOrder(TyperGroup):
+    """Takes `RUN list` for `list RUN`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - a private class of typer's
+        if len(args) > 1 and args[0] not in self.commands and args[1] in self.commands:
+            args = [args[1], args[0], *args[2:]]
+        return super().parse_args(ctx, args)
+
 
 app = typer.Typer(
     name="hoiray",
@@ -29,7 +40,7 @@ submission_app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(submission_app, name="submission")
-dead_app = typer.Typer(help="The videos a run gave up.", no_args_is_help=True, rich_markup_mode=None)
+dead_app = typer.Typer(help="The videos a run gave up.", no_args_is_help=True, rich_markup_mode=None, cls=_EitherOrder)
 app.add_typer(dead_app, name="dead")
 cluster_app = typer.Typer(
     help="Check cluster files, and write manifests from them.", no_args_is_help=True, rich_markup_mode=None

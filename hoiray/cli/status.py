@@ -44,6 +44,8 @@ def status_lines(status: RunStatus, now_s: float) -> list[str]:
     num_refused = sum(count for name, count in head.refused.items() if name.startswith("video: "))
     if num_refused:
         lines.append(f"  {num_refused} videos could not be planned")
+    if head.num_unboxed:
+        lines.append(f"  {head.num_unboxed} videos have no box, and get no labels")
     if not status.areas:
         lines.append("nothing is committed yet")
     for area in status.areas:

@@ -35,6 +35,7 @@ class RunFacts:
         num_videos: of the shards that are done, given-up ones included.
         num_dead: videos given up.
         num_not_planned: videos refused when the run was planned.
+        num_unboxed: videos of the plan without a box, where boxes are given.
         given_up: some of the videos given up, at most a few hundred.
         num_buckets, num_buckets_done: units of the plan, and those with labels.
         num_rows, num_accepted: of all labels.
@@ -56,6 +57,7 @@ class RunFacts:
     num_videos: int
     num_dead: int
     num_not_planned: int
+    num_unboxed: int
     given_up: Sequence[GivenUp]
     num_buckets: int
     num_buckets_done: int

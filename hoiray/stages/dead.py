@@ -130,7 +130,7 @@ def dead_budget_message(
         return None
     return (
         f"{num_dead} of {num_finished} videos ({fraction:.1%}) were given up, more than max_dead_fraction ="
-        f" {max_dead_fraction:.1%}. See them: hoiray dead RUN list. Is a credential, a codec or the teacher wrong?"
+        f" {max_dead_fraction:.1%}. See them: hoiray dead list RUN. Is a credential, a codec or the teacher wrong?"
     )
 
 

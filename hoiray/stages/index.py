@@ -21,6 +21,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from hoiray.config.what import RunConfig, Sharding, Videos
@@ -188,6 +189,7 @@ class _Totals:
     num_videos: int = 0
     num_buckets: int = 0
     num_boxes: int = 0
+    num_unboxed: int = 0
     total_bytes: int = 0
     cost_frames: int = 0
     changes: Counter[str] = field(default_factory=Counter)
@@ -287,6 +289,9 @@ class _Maker:
         totals.num_videos += part.videos.table.num_rows
         totals.num_buckets += len({shard.bucket_id for shard in part.shards})
         totals.num_boxes += part.boxes.table.num_rows
+        if self._request.videos.box_format != "none":  # a video lies in one window, its boxes too
+            num_boxed = pc.count_distinct(part.boxes.table["video_id"]).as_py()
+            totals.num_unboxed += part.videos.table.num_rows - num_boxed
         totals.total_bytes += int(sum(part.videos.table["size_bytes"].to_pylist()))
         totals.cost_frames += sum(shard.cost_frames for shard in part.shards)
 
@@ -323,6 +328,7 @@ class _Maker:
             num_shards=self._index.num_rows,
             num_buckets=totals.num_buckets,
             num_boxes=totals.num_boxes,
+            num_unboxed=totals.num_unboxed,
             total_bytes=totals.total_bytes,
             cost_frames=totals.cost_frames,
             refused=dict(sorted(self._refusals.counts.items())),

@@ -157,6 +157,7 @@ def _facts(
         num_videos=summary.num_videos,
         num_dead=summary.num_dead,
         num_not_planned=summary.num_not_planned,
+        num_unboxed=summary.num_unboxed,
         given_up=_given_up(store, plan, summary.predict_id),
         num_buckets=summary.num_buckets,
         num_buckets_done=summary.num_buckets_done,

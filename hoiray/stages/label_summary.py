@@ -29,6 +29,7 @@ class Summary:
         num_buckets, num_buckets_done: of the plan; judged.
         num_videos: of the shards that are done; a long video counts once, whatever it is cut into.
         num_not_planned: videos that were refused when the run was planned.
+        num_unboxed: videos of the plan without a box, where boxes are given: nothing is labelled in them.
         dead: videos given up, by `stage: class`.
         num_rows: hands with a label.
         num_accepted: accepted ones.
@@ -48,6 +49,7 @@ class Summary:
     num_buckets_done: int
     num_videos: int
     num_not_planned: int
+    num_unboxed: int
     dead: dict[str, int]
     num_rows: int
     num_accepted: int
@@ -136,6 +138,7 @@ def summarise_markers(
         num_buckets_done=num_buckets,
         num_videos=num_videos,
         num_not_planned=sum(count for name, count in plan.head.refused.items() if name.startswith("video: ")),
+        num_unboxed=plan.head.num_unboxed,
         dead=dict(sorted(dead.items())),
         num_rows=num_rows,
         num_accepted=num_accepted,
@@ -188,7 +191,9 @@ def _videos_line(summary: Summary) -> str:
     line = f"{summary.num_videos - summary.num_dead:,} videos done, {summary.num_dead:,} given up"
     if summary.dead:
         line += f" ({', '.join(f'{name} {count}' for name, count in summary.dead.items())})"
-    return line + (f", {summary.num_not_planned:,} could not be planned" if summary.num_not_planned else "")
+    if summary.num_not_planned:
+        line += f", {summary.num_not_planned:,} could not be planned"
+    return line + (f", {summary.num_unboxed:,} without a box" if summary.num_unboxed else "")
 
 
 def _done(job: LabelJob, area: Area) -> Iterator[str]:

@@ -51,6 +51,7 @@ class PlanHead(BaseModel):
     num_shards: int = Field(description="Shards.")
     num_buckets: int = Field(description="Groups of shards that are judged together.")
     num_boxes: int = Field(description="Boxes of these videos.")
+    num_unboxed: int = Field(default=0, description="Videos of them that have none, where boxes are given.")
     total_bytes: int = Field(description="Size of the videos.")
     cost_frames: int = Field(description="Frames the planner reckons with.")
     refused: dict[str, int] = Field(description="How many were refused, by 'kind: reason'.")

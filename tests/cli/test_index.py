@@ -1,11 +1,15 @@
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from hoiray.cli.index import run_index
+from hoiray.cli.status import show_status
 from hoiray.errors import ConfigError
 from hoiray.io.store import Store
+from hoiray.schema.tables import BOXES
 from hoiray.stages.plan import open_plan
 
 
@@ -45,6 +49,21 @@ def test_it_says_what_was_found_refused_and_changed(
     assert call(str(videos), out, update=True) == 0
     assert "since the plan before: 1 new, 0 removed, 4 unchanged" in capsys.readouterr().out
     assert open_plan(Store.open(out)).head.num_videos == 5
+
+
+def test_videos_that_no_box_tells_of_are_counted(
+    videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    box = {
+        "video_id": "0.mp4", "frame_index": 0, "kind": "hand", "box_index": 0, "bbox_xyxy": [1.0, 2.0, 3.0, 4.0],
+        "is_right": True,
+    }  # fmt: skip
+    boxes = tmp_path / "boxes.parquet"
+    pq.write_table(pa.Table.from_pylist([box], schema=BOXES.to_arrow()), boxes)
+    assert call(str(videos), tmp_path / "run" / "plan", boxes=str(boxes)) == 0
+    assert "without a box, so that nothing will be labelled in them: 3 videos" in capsys.readouterr().out
+    assert show_status(str(tmp_path / "run"), None, as_json=False) == 3
+    assert "3 videos have no box, and get no labels" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -125,7 +125,7 @@ def test_refusals_are_kept_with_their_reasons(tmp_path: Path) -> None:
     rows = list(plan.refusals())
     conform(pa.Table.from_pylist(rows, schema=REFUSALS.to_arrow()), REFUSALS)
     assert {(row["name"], row["reason"]) for row in rows} >= {("x.txt", "suffix"), ("y.mp4", "empty")}
-    assert plan.head.num_videos == 3
+    assert (plan.head.num_videos, plan.head.num_unboxed) == (3, 0)
 
 
 def test_a_place_without_videos_is_refused(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_boxes_come_with_their_shard_and_count_for_its_id(tmp_path: Path) -> Non
     asked = {"boxes_uri": str(boxes), "box_format": "parquet"}
     plan = plan_of(Store.open(tmp_path / "plan"), videos(40), **asked)
     assert plan.head.refused == {"box: duplicate": 1, "box: no_video": 1}
-    assert plan.head.num_boxes == 60
+    assert (plan.head.num_boxes, plan.head.num_unboxed) == (60, 20)
     found = [load_shard(plan, entry) for entry in plan.shards()]
     for shard in found:
         conform(shard.boxes, BOXES)

@@ -16,6 +16,7 @@ from hoiray.stages.pending import pending_shards
 def test_a_labelling_is_summed_up_from_what_is_committed(tmp_path: Path) -> None:
     write_videos(str(tmp_path), clips(3) | {"junk.mp4": Clip(damage=lambda _: b"junk")})
     (tmp_path / "videos" / "empty.mp4").write_bytes(b"")
+    (tmp_path / "videos" / "nobody.mp4").write_bytes(b"of whom no box tells")
     job = open_label_job(run_of(tmp_path, tmp_path / "out"))
     frames = LocalFrames(DecodeSettings(None))
     tools = Tools(BoxPredictor(), frames, batch_size=4)
@@ -28,7 +29,7 @@ def test_a_labelling_is_summed_up_from_what_is_committed(tmp_path: Path) -> None
     frames.close()
     whole = summarise(job)
     num_rows = sum(clip.num_frames * clip.num_hands for clip in clips(3).values())
-    assert (whole.num_rows, whole.num_videos, whole.num_not_planned) == (num_rows, 4, 1)
+    assert (whole.num_rows, whole.num_videos, whole.num_not_planned, whole.num_unboxed) == (num_rows, 5, 1, 1)
     assert whole.dead == {"decode: UnreadableVideoError": 1}
     assert whole.is_finished
     assert 0 < whole.num_accepted < num_rows
@@ -36,7 +37,8 @@ def test_a_labelling_is_summed_up_from_what_is_committed(tmp_path: Path) -> None
     assert json.loads((tmp_path / "out" / SUMMARY_FILE).read_text())["reasons"] == whole.reasons
     text = "\n".join(summary_lines(whole))
     assert f"{num_rows} hands labelled" in text
-    assert "3 videos done, 1 given up (decode: UnreadableVideoError 1), 1 could not be planned" in text
+    videos = "4 videos done, 1 given up (decode: UnreadableVideoError 1), 1 could not be planned, 1 without a box"
+    assert videos in text
     assert whole.labels in text
 
 
