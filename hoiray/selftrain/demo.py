@@ -18,6 +18,7 @@ from hoiray.selftrain.audit import Audit, read_audit
 from hoiray.selftrain.phases import Done, Phase, Runner
 from hoiray.selftrain.rounds import Rounds, RoundsRequest, Story
 from hoiray.selftrain.twin import (
+    FINE_TUNING,
     LAX_LIMITS,
     WORLDS,
     Amounts,
@@ -35,7 +36,7 @@ RUN_FILE: Final = "demo.yaml"
 SIZES: Final[Mapping[str, Amounts]] = MappingProxyType(
     {
         "tiny": Amounts(dict.fromkeys(WORLDS, "tiny"), 2, 5, 16, 64, 40, LAX_LIMITS),
-        "demo": Amounts(dict.fromkeys(WORLDS, "demo"), 5, 110, 32, 512, 500, init_parts="all"),
+        "demo": Amounts(dict.fromkeys(WORLDS, "demo"), 5, 110, 32, 512, 500, init_parts="all", optimiser=FINE_TUNING),
     }
 )
 
