@@ -16,6 +16,8 @@ from hoiray.selftrain.selections import ERRORS
 PLOT_WIDTH: Final = 760
 ROW_PX: Final = 30
 LABEL_PX: Final = 390
+NUMBERS_PX: Final = 620
+"""Of a plot of claims: where the rows' labels end, and where their numbers begin."""
 
 
 def markdown(results: Results, plan: Plan, header: Mapping[str, Any]) -> str:
@@ -90,33 +92,33 @@ def _labels(results: Results) -> list[str]:
 
 
 def claims_plot(results: Results, table: PaperTable) -> str:
-    """Draw each claim's difference with its interval about zero, as SVG; favourable differences lie to the right."""
-    rows = [(claim, results.difference(claim)[0]) for claim in table.claims]
-    ends = [abs(end) for claim, it in rows for end in _ends(claim, it) if math.isfinite(end)]
-    reach = max([*ends, 1e-3]) * 1.15
-    height = ROW_PX * (len(rows) + 2)
-    x = _Scale(-reach, reach, LABEL_PX, PLOT_WIDTH - 12)
+    """Draw each claim's difference with its interval about zero, as SVG; favourable differences lie to the right.
+
+    Each row has a scale of its own, since millimetres and percent have none in common; its numbers stand beside it.
+    """
+    height = ROW_PX * (len(table.claims) + 1) + 6
+    zero_px, reach_px = (LABEL_PX + NUMBERS_PX) / 2, (NUMBERS_PX - LABEL_PX) / 2
     parts = [
-        f'<line x1="{x(0):.1f}" x2="{x(0):.1f}" y1="22" y2="{height - 24}" stroke="#888"/>',
-        f'<text x="{PLOT_WIDTH - 12}" y="14" text-anchor="end" font-size="12">as the paper says &#8594;</text>',
+        f'<line x1="{zero_px:.1f}" x2="{zero_px:.1f}" y1="22" y2="{height - 8}" stroke="#888"/>',
+        f'<text x="{NUMBERS_PX}" y="14" text-anchor="end" font-size="12">as the paper says &#8594;</text>',
     ]
-    for number, (claim, interval) in enumerate(rows):
-        y = ROW_PX * (number + 1) + 10
+    for number, claim in enumerate(table.claims):
+        interval, _ = results.difference(claim)
+        y = ROW_PX * (number + 1) + 6
         parts.append(f'<text x="4" y="{y + 4}" font-size="12">{escape(_short(claim))}</text>')
         low, value, high = _ends(claim, interval)
-        if math.isfinite(value):
-            colour = {"as the paper says": "#00805c", "the opposite": "#c4460a"}.get(
-                finding_of(claim, interval), "#666"
+        if not math.isfinite(value):
+            continue
+        reach = max([abs(end) for end in (low, value, high) if math.isfinite(end)]) or 1.0
+        x = _Scale(0.0, reach, zero_px, zero_px + 0.9 * reach_px)
+        colour = {"as the paper says": "#00805c", "the opposite": "#c4460a"}.get(finding_of(claim, interval), "#666")
+        if math.isfinite(low):
+            parts.append(
+                f'<line x1="{x(low):.1f}" x2="{x(high):.1f}" y1="{y}" y2="{y}" stroke="{colour}" stroke-width="3"/>'
             )
-            if math.isfinite(low):
-                parts.append(
-                    f'<line x1="{x(low):.1f}" x2="{x(high):.1f}" y1="{y}" y2="{y}" stroke="{colour}" stroke-width="3"/>'
-                )
-            parts.append(f'<circle cx="{x(value):.1f}" cy="{y}" r="5" fill="{colour}"/>')
-    parts += [
-        f'<text x="{x(tick):.1f}" y="{height - 8}" text-anchor="middle" font-size="11">{tick:+.2g}</text>'
-        for tick in (-reach / 1.15, 0.0, reach / 1.15)
-    ]
+        parts.append(f'<circle cx="{x(value):.1f}" cy="{y}" r="5" fill="{colour}"/>')
+        shown = _interval(interval, claim.measure.decimals)
+        parts.append(f'<text x="{NUMBERS_PX + 10}" y="{y + 4}" font-size="12" fill="{colour}">{shown}</text>')
     return _svg(height, parts, f"{table.title}: differences in the unit of each measure")
 
 
