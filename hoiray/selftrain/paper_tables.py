@@ -64,8 +64,9 @@ _OBJECTS: Final = (
     MEAN_ADD,
 )
 _MPJPE: Final = Measure("MPJPE, mm", "lab", "hands", "mpjpe_mm", is_error=True)
+WILD_JOINTS: Final = Measure("wild joint, mm", "wild", "hands", "pa_mpjpe_mm", decimals=2, is_error=True)
 _WILD: Final = (
-    Measure("wild joint, mm", "wild", "hands", "pa_mpjpe_mm", decimals=2, is_error=True),
+    WILD_JOINTS,
     Measure("wild MPJPE, mm", "wild", "hands", "mpjpe_mm", is_error=True),
 )
 """Not in the paper, which has no truth of its videos."""

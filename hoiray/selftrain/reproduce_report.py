@@ -9,12 +9,13 @@ import numpy as np
 
 from hoiray.evaluation.bootstrap import Interval
 from hoiray.selftrain.arms import ARMS
-from hoiray.selftrain.paper_tables import MEAN_ADD, TABLES, Claim, Measure, PaperTable
+from hoiray.selftrain.paper_tables import MEAN_ADD, TABLES, WILD_JOINTS, Claim, Measure, PaperTable
 from hoiray.selftrain.reproduce import Plan, Results, finding_of, t_interval
 from hoiray.selftrain.selections import ERRORS
 
 PLOT_WIDTH: Final = 760
 ROW_PX: Final = 30
+PANEL_PX: Final = 280
 LABEL_PX: Final = 390
 NUMBERS_PX: Final = 620
 """Of a plot of claims: where the rows' labels end, and where their numbers begin."""
@@ -123,27 +124,41 @@ def claims_plot(results: Results, table: PaperTable) -> str:
 
 
 def fractions_plot(results: Results) -> str:
-    """Draw the object's accuracy over the share of the labels, as the paper's Figure 9."""
+    """Draw the object's accuracy over the share of the labels, as the paper's Figure 9, and the hand's on videos."""
+    panels = (
+        (MEAN_ADD, "ADD-0.1D, mean of three objects, %"),
+        (WILD_JOINTS, "PA-MPJPE on videos like the labelled, mm (less is better)"),
+    )
+    parts: list[str] = []
+    for number, (measure, title) in enumerate(panels):
+        drawn = "".join(_fractions_panel(results, measure, title))
+        parts.append(f'<g transform="translate(0 {number * PANEL_PX})">{drawn}</g>')
+    end = len(panels) * PANEL_PX
+    parts.append(
+        f'<text x="{PLOT_WIDTH - 20}" y="{end}" text-anchor="end" font-size="12">share of the accepted labels</text>'
+    )
+    return _svg(end + 8, parts, "Figure 9 on the twin")
+
+
+def _fractions_panel(results: Results, measure: Measure, title: str) -> list[str]:
     places = {0: "sup_object", 20: "part_20", 40: "part_40", 60: "part_60", 80: "part_80", 100: "semi_object"}
-    points = [(share, t_interval(list(results.of(arm, MEAN_ADD).values()))) for share, arm in places.items()]
+    points = [(share, t_interval(list(results.of(arm, measure).values()))) for share, arm in places.items()]
     known = [(share, it) for share, it in points if math.isfinite(it.value)]
-    tops = [end for _, it in known for end in (it.high, it.value) if math.isfinite(end)]
-    x, y = _Scale(0.0, 100.0, 60, PLOT_WIDTH - 40), _Scale(0.0, max([*tops, 1.0]) * 1.1, 250, 20)
+    ends = [end for _, it in known for end in (it.low, it.high, it.value) if math.isfinite(end)]
+    top = max([*ends, 1.0])
+    bottom = min([*ends, top]) if measure.is_error else 0.0  # a share begins at none, an error has no natural end
+    margin = 0.1 * (top - bottom) or 1.0
+    x, y = _Scale(0.0, 100.0, 60, PLOT_WIDTH - 40), _Scale(bottom, top + margin, 240, 24)
     parts = [f'<polyline fill="none" stroke="#2060a0" stroke-width="2" points="{_points(known, x, y)}"/>']
     for share, interval in known:
         if math.isfinite(interval.low):
-            ends = f'y1="{y(max(interval.low, 0.0)):.1f}" y2="{y(interval.high):.1f}"'
-            parts.append(f'<line x1="{x(share):.1f}" x2="{x(share):.1f}" {ends} stroke="#2060a0"/>')
+            low_high = f'y1="{y(max(interval.low, bottom)):.1f}" y2="{y(interval.high):.1f}"'
+            parts.append(f'<line x1="{x(share):.1f}" x2="{x(share):.1f}" {low_high} stroke="#2060a0"/>')
         parts.append(f'<circle cx="{x(share):.1f}" cy="{y(interval.value):.1f}" r="4" fill="#2060a0"/>')
-        parts.append(f'<text x="{x(share):.1f}" y="268" text-anchor="middle" font-size="11">{share} %</text>')
-        parts.append(
-            f'<text x="{x(share) + 7:.1f}" y="{y(interval.value) - 7:.1f}" font-size="11">{interval.value:.1f}</text>'
-        )
-    parts.append('<text x="4" y="14" font-size="12">ADD-0.1D, mean of three objects, %</text>')
-    parts.append(
-        f'<text x="{PLOT_WIDTH - 20}" y="286" text-anchor="end" font-size="12">share of the accepted labels</text>'
-    )
-    return _svg(294, parts, "Figure 9 on the twin")
+        parts.append(f'<text x="{x(share):.1f}" y="260" text-anchor="middle" font-size="11">{share} %</text>')
+        value = f"{interval.value:.{measure.decimals}f}"
+        parts.append(f'<text x="{x(share) + 7:.1f}" y="{y(interval.value) - 7:.1f}" font-size="11">{value}</text>')
+    return [*parts, f'<text x="4" y="14" font-size="12">{escape(title)}</text>']
 
 
 class _Scale:
