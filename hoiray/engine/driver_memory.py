@@ -42,11 +42,11 @@ def allocate_in_one_place() -> None:
     each thread too, and every execution has new threads. Arrow's C++ chooses its allocator once: where pyarrow is
     imported already, only what Python asks it for is taken from the arena, and not what it reads and writes files with.
     """
-    _take_arrow_memory_from_the_system()
     with contextlib.suppress(OSError, AttributeError):  # a C library that is not glibc has no such call
         library = ctypes.CDLL(None)
         library.mallopt(_M_ARENA_MAX, 1)
         library.mallopt(_M_MMAP_THRESHOLD, _MAPPED_BYTES)
+    _take_arrow_memory_from_the_system()  # imports pyarrow, whose own threads would have an arena before
 
 
 def _take_arrow_memory_from_the_system() -> None:

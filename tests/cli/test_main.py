@@ -14,7 +14,6 @@ from hoiray.errors import ConfigError, ContractError
 HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 
 TENSOR = """
-import sys
 from hoiray.cli import main as cli
 
 def show():

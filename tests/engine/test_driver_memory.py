@@ -69,7 +69,5 @@ def test_threads_of_a_driver_share_one_arena(tmp_path: Path) -> None:
         count, pool, of_arrow = done.stdout.split()
         return int(count), pool, int(of_arrow)
 
-    # a thread that an import has started may have one of its own
     assert found("each")[0] > 4
-    count, pool, of_arrow = found("one")
-    assert (count <= 2, pool, of_arrow) == (True, "system", 0)
+    assert found("one") == (1, "system", 0)
