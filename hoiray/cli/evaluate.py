@@ -379,7 +379,7 @@ def _show(header: Mapping[str, object], tables: Sequence[Table], out: Store) -> 
             )
             for table in protocols
         }
-        wanted = ("accuracy", "against", "difference", "num_frames", "num_failed")
+        wanted = ("accuracy", "against", "difference", "auc", "num_frames", "num_failed")
         keys = [key for key in wanted if key in protocols[0].columns]
         kept = replace(
             protocols[0],

@@ -11,7 +11,14 @@ from hoiray.datasets.sample import AnnotatedDataset, FloatArray
 from hoiray.errors import ConfigError, describe
 from hoiray.evaluation.truth import Truths
 from hoiray.metrics.object_model import aabb_diagonal_m, true_diameter_m
-from hoiray.metrics.object_scores import OBJECT_PROTOCOLS, ObjectFrames, ObjectProtocol, ObjectScore, object_scores
+from hoiray.metrics.object_scores import (
+    OBJECT_PROTOCOLS,
+    ObjectFrames,
+    ObjectProtocol,
+    ObjectScore,
+    accuracy_auc_per_frame,
+    object_scores,
+)
 from hoiray.metrics.summary import MM_PER_M
 from hoiray.metrics.symmetry import ObjectSymmetry
 
@@ -30,12 +37,14 @@ class ObjectResult:
         per_object: by name.
         error_mm: (N,) one row a hand; NaN where the estimate failed or there is no object to compare with.
         is_correct: (N,) 1 or 0; NaN where there is no object to compare with.
+        auc: (N,) each hand's share of the area under the accuracy-threshold curve; NaN as above.
     """
 
     protocol: ObjectProtocol
     per_object: Mapping[str, ObjectScore]
     error_mm: Floats
     is_correct: Floats
+    auc: Floats
 
     @property
     def averaged_objects(self) -> tuple[str, ...]:
@@ -138,8 +147,9 @@ def score_objects(
 
 def _result(frames: Mapping[str, ObjectFrames], protocol: ObjectProtocol, names: Sequence[str]) -> ObjectResult:
     scores = object_scores(frames, protocol)
-    error_mm, is_correct = np.full(len(names), np.nan), np.full(len(names), np.nan)
+    error_mm, is_correct, auc = (np.full(len(names), np.nan) for _ in range(3))
     for name, score in scores.per_object.items():
         rows = np.flatnonzero(np.array(names) == name)
         error_mm[rows], is_correct[rows] = score.error_m * MM_PER_M, score.is_correct
-    return ObjectResult(protocol, scores.per_object, error_mm, is_correct)
+        auc[rows] = accuracy_auc_per_frame(score.error_m)
+    return ObjectResult(protocol, scores.per_object, error_mm, is_correct, auc)

@@ -12,6 +12,7 @@ from hoiray.evaluation.difficulty import SIZE_EDGES_PX, VISIBLE_EDGES, bin_names
 from hoiray.evaluation.hand_metrics import HAND_METRICS, counted, filled_by
 from hoiray.evaluation.object_metrics import ObjectResult, ScoredObjects
 from hoiray.evaluation.truth import Truths
+from hoiray.metrics.object_scores import AUC_LIMIT_M
 from hoiray.metrics.summary import MM_PER_M
 
 Floats = npt.NDArray[np.float64]
@@ -144,6 +145,7 @@ def _object_table(
     names = np.array(model.objects.names)
     columns = {
         "accuracy": Column(f"{model.name}, correct", "%", 1),
+        "auc": Column(f"AUC, 0 to {AUC_LIMIT_M * MM_PER_M:.0f} mm", "%", 1),
         "error_mm": Column("median error", "mm", 1),
         "num_frames": Column("frames"),
         "num_failed": Column("no estimate"),
@@ -162,6 +164,7 @@ def _object_table(
         own = np.where(names == name, result.is_correct, np.nan)
         cells: dict[str, Cell] = {
             "accuracy": bootstrap.mean(own).scaled(100.0),
+            "auc": bootstrap.mean(np.where(names == name, result.auc, np.nan)).scaled(100.0),
             "error_mm": _median(score.error_m) * MM_PER_M,
             "num_frames": int(score.error_m.size),
             "num_failed": int(np.isnan(score.error_m).sum()),
@@ -177,7 +180,10 @@ def _object_table(
         rows[title] = cells
     rows[MEAN_OVER_OBJECTS] = _mean_over_objects(result, other, names, bootstrap)
     limit = f"{result.protocol.diameter_fraction:g} x {result.protocol.diameter.replace('_', ' ')}"
-    note = f"Correct: {_error_words(result)} at most {limit}. A pose that could not be estimated is wrong."
+    note = (
+        f"Correct: {_error_words(result)} at most {limit}. AUC: area under the curve of what is correct over the limit,"
+        " in millimetres. A pose that could not be estimated is wrong."
+    )
     if result.protocol.source:
         note += f" Source: {result.protocol.source}."
     return Table(f"objects {result.protocol.name}", f"Objects, {result.protocol.name}", note, columns, rows)
@@ -194,7 +200,11 @@ def _mean_over_objects(
 ) -> dict[str, Cell]:
     is_averaged = np.isin(names, result.averaged_objects)
     own = np.where(is_averaged, result.is_correct, np.nan)
-    cells: dict[str, Cell] = {"accuracy": bootstrap.mean_of_means(own, names.tolist()).scaled(100.0)}
+    area = np.where(is_averaged, result.auc, np.nan)
+    cells: dict[str, Cell] = {
+        "accuracy": bootstrap.mean_of_means(own, names.tolist()).scaled(100.0),
+        "auc": bootstrap.mean_of_means(area, names.tolist()).scaled(100.0),
+    }
     cells["num_frames"] = int(is_averaged.sum())
     cells["num_failed"] = int((is_averaged & np.isnan(result.error_mm)).sum())
     if other is not None:

@@ -26,6 +26,9 @@ DiameterName = Literal["aabb_diagonal", "true_diameter"]
 HO3D_SCORED_OBJECTS = ("021_bleach_cleanser", "006_mustard_bottle", "010_potted_meat_can")
 """The evaluation objects of HO-3D v2 that also occur in training; 019_pitcher_base, a third of the frames, does not."""
 
+AUC_LIMIT_M = 0.1
+"""Where the accuracy-threshold curve of PoseCNN ends (Xiang et al., RSS 2018), the same for every object."""
+
 
 @dataclass(frozen=True, slots=True)
 class ObjectProtocol:
@@ -152,6 +155,11 @@ class ObjectScore:
         """Fraction of **all** frames with a correct pose."""
         return float(self.is_correct.mean())
 
+    @property
+    def auc(self) -> float:
+        """Area under the accuracy-threshold curve up to 0.1 m, in [0, 1], over **all** frames."""
+        return float(accuracy_auc_per_frame(self.error_m).mean())
+
     def mean_error_m(self) -> Summary:
         """Average the error over the frames with an estimate, and count the others."""
         return mean_distance(self.error_m)
@@ -199,6 +207,24 @@ def object_scores(frames: Mapping[str, ObjectFrames], protocol: ObjectProtocol) 
             )
         )
     return ObjectScores(protocol, {name: _score(name, frames[name], protocol) for name in frames})
+
+
+def accuracy_auc_per_frame(error_m: AnyFloats) -> Floats:
+    """Measure each frame's contribution to the area under the accuracy-threshold curve (Xiang et al., RSS 2018).
+
+    The curve is the fraction of frames with an error of at most the threshold, from 0 to :data:`AUC_LIMIT_M`. It is a
+    step function, so that its area is exactly the mean of ``max(0, 1 - error / limit)``. The published script joins its
+    steps by the upper corners instead, which gives up to one frame's share more.
+
+    Args:
+        error_m: (N,) metres, NaN where the estimate failed.
+
+    Returns:
+        (N,) values of [0, 1], 0 where the estimate failed.
+    """
+    errors = np.asarray(error_m, dtype=np.float64)
+    areas: Floats = np.clip(1.0 - errors / AUC_LIMIT_M, 0.0, 1.0)
+    return np.where(np.isnan(areas), 0.0, areas)
 
 
 def official_object_table(scores: ObjectScores) -> str:

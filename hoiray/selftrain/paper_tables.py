@@ -24,6 +24,7 @@ class Measure:
         scale: from the file's unit to the paper's.
         decimals: shown.
         is_error: less is better.
+        cell: of that row; None: the score itself.
     """
 
     title: str
@@ -33,6 +34,7 @@ class Measure:
     scale: float = 1.0
     decimals: int = 1
     is_error: bool = False
+    cell: str | None = None
 
 
 def _hands(test: str, prefix: str = "") -> tuple[Measure, ...]:
@@ -57,6 +59,9 @@ MEAN_ADD: Final = Measure("ADD-0.1D ave", "lab", ADD, "mean over objects")
 ADD_S: Final = Measure("ADD-S, all nine", "lab", "objects add-s-aabb", "mean over objects")
 """Not in the paper: to the nearest point, over all objects. A network of this size seldom meets ADD-0.1D, so that a
 difference of few correct poses says little; by this measure about half of them are correct."""
+ADD_S_AUC: Final = Measure("ADD-S AUC, all nine", "lab", "objects add-s-aabb", "mean over objects", cell="auc")
+"""Not in the paper either, but usual for these objects: an error counts for what it is, and not for the side of a limit
+it happens to lie on, so that seeds differ much less in it."""
 _OBJECTS: Final = (
     Measure("cleanser", "lab", ADD, "021_bleach_cleanser"),
     Measure("bottle", "lab", ADD, "006_mustard_bottle"),
@@ -124,7 +129,7 @@ TABLES: Final[Mapping[str, PaperTable]] = MappingProxyType(
         "table2": PaperTable(
             "Table 2: queries of the contextual reasoning",
             ("sup_none", "sup_hand", "sup_hand_object", "sup_object"),
-            (*_hands("lab"), *_OBJECTS, ADD_S, _MPJPE),
+            (*_hands("lab"), *_OBJECTS, ADD_S, ADD_S_AUC, _MPJPE),
             {
                 "sup_none": (10.2, 9.7, 53.7, 94.9, 75.3, 59.1, 52.1, 62.2),
                 "sup_hand": (10.3, 9.8, 52.7, 94.9, 85.4, 67.8, 54.4, 69.2),
@@ -134,6 +139,7 @@ TABLES: Final[Mapping[str, PaperTable]] = MappingProxyType(
             (
                 Claim("contextual reasoning of the object helps the object", "sup_object", "sup_none", MEAN_ADD, 5.5),
                 Claim("the same, by a measure of ours", "sup_object", "sup_none", ADD_S),
+                Claim("the same, by the area under its curve", "sup_object", "sup_none", ADD_S_AUC),
                 Claim("the object as query is no worse for the hand", "sup_object", "sup_none", _JOINT, -0.1),
                 Claim("the hand as query does not help the hand", "sup_none", "sup_hand_object", _JOINT, -0.5),
             ),
@@ -141,7 +147,7 @@ TABLES: Final[Mapping[str, PaperTable]] = MappingProxyType(
         "table3": PaperTable(
             "Table 3: supervised and semi-supervised, with and without contextual reasoning",
             ("sup_none", "semi_none", "sup_object", "semi_object"),
-            (*_hands("lab"), *_OBJECTS, ADD_S, _MPJPE, *_WILD),
+            (*_hands("lab"), *_OBJECTS, ADD_S, ADD_S_AUC, _MPJPE, *_WILD),
             {
                 "sup_none": (10.2, 9.7, 53.7, 94.9, 75.3, 59.1, 52.1, 62.2),
                 "semi_none": (10.1, 9.6, 53.7, 95.2, 88.8, 68.9, 49.8, 69.2),
@@ -152,6 +158,7 @@ TABLES: Final[Mapping[str, PaperTable]] = MappingProxyType(
                 Claim("the student's hands are better than its teacher's", "semi_object", "sup_object", _JOINT, -0.2),
                 Claim("and so are its objects", "semi_object", "sup_object", MEAN_ADD, 8.4),
                 Claim("the same, by a measure of ours", "semi_object", "sup_object", ADD_S),
+                Claim("the same, by the area under its curve", "semi_object", "sup_object", ADD_S_AUC),
                 Claim("also without contextual reasoning: objects", "semi_none", "sup_none", MEAN_ADD, 7.0),
                 Claim("the student is better on videos like the labelled", "semi_object", "sup_object", _WILD[0]),
                 Claim("and nearer to the true orientation there", "semi_object", "sup_object", _WILD[1]),
@@ -210,11 +217,12 @@ TABLES: Final[Mapping[str, PaperTable]] = MappingProxyType(
         "figure9": PaperTable(
             "Figure 9: share of the labels that is used",
             ("sup_object", "part_20", "part_40", "part_60", "part_80", "semi_object"),
-            (MEAN_ADD, ADD_S, _JOINT, *_WILD),
+            (MEAN_ADD, ADD_S, ADD_S_AUC, _JOINT, *_WILD),
             {},
             (
                 Claim("more labels, better objects: all against a fifth", "semi_object", "part_20", MEAN_ADD),
                 Claim("the same, by a measure of ours", "semi_object", "part_20", ADD_S),
+                Claim("the same, by the area under its curve", "semi_object", "part_20", ADD_S_AUC),
                 Claim("a fifth is better than none", "part_20", "sup_object", MEAN_ADD),
                 Claim("more labels, better hands in such videos", "semi_object", "part_20", _WILD[1]),
             ),

@@ -200,7 +200,8 @@ class Results:
 
 def key_of(measure: Measure) -> str:
     """Where a column is kept."""
-    return f"{measure.test}/{measure.table}/{measure.row}"
+    row = f"{measure.test}/{measure.table}/{measure.row}"
+    return row if measure.cell is None else f"{row}/{measure.cell}"
 
 
 def t_interval(values: Sequence[float]) -> Interval:
@@ -254,7 +255,7 @@ def _scores(store: Store, folder: str, tests: Sequence[str], measures: Mapping[s
         for name, measure in measures.items():
             if measure.test == test:
                 row = tables.get(measure.table, {}).get("rows", {}).get(measure.row, {})
-                cell = row.get("model" if measure.table == "hands" else "accuracy")
+                cell = row.get(measure.cell or ("model" if measure.table == "hands" else "accuracy"))
                 if isinstance(cell, Mapping) and cell["value"] is not None:
                     found[name] = float(cell["value"])
     return found

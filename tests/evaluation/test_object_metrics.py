@@ -5,7 +5,9 @@ from toy_world import make_recording, slot, write_recording
 
 from hoiray.datasets.ho3d import Ho3dDataset
 from hoiray.errors import ConfigError
+from hoiray.evaluation.bootstrap import Interval
 from hoiray.evaluation.object_metrics import find_protocols, score_objects
+from hoiray.evaluation.tables import Scored, make_bootstrap, object_tables
 from hoiray.evaluation.truth import Truths, collect_truths
 from hoiray.geometry.transforms import make_transform
 from hoiray.io.store import Store
@@ -61,6 +63,8 @@ def test_add_is_the_mean_distance_of_the_points_and_a_failure_is_wrong(opened: t
             size = box if "aabb" in result.protocol.name else scored.diameters_m[str(hand.object_name)][1]
             assert scored.diameters_m[str(hand.object_name)][1] == pytest.approx(farthest, rel=0.03)
             assert result.is_correct[i] == (expected <= 100 * size)
+            share = max(0.0, 1.0 - expected / 100.0)  # a failure has no share
+            assert result.auc[i] == pytest.approx(share if np.isfinite(expected) else 0.0)
         assert result.is_correct.tolist()[5] == 0.0
         assert result.averaged_objects == OBJECTS[::-1] or set(result.averaged_objects) == set(OBJECTS)
     assert scored.results[0].error_mm[1] == pytest.approx(5.0)
@@ -91,6 +95,26 @@ def test_a_protocol_of_objects_the_set_has_not_says_what_it_averages_instead() -
     assert whole.averaged_objects is not None
     with pytest.raises(ConfigError, match="ho3d-add-true-diameter"):
         find_protocols(["add"], OBJECTS, {})
+
+
+def test_the_table_has_accuracy_and_area_of_each_object_and_their_unweighted_mean(
+    opened: tuple[Ho3dDataset, Truths],
+) -> None:
+    dataset, truths = opened
+    scored = score_objects(predictions(truths), truths, dataset, ["add-s-aabb"], {})
+    assert scored is not None
+    groups = make_bootstrap([hand.recording_id for hand in truths.hands], 0)
+    (table,) = object_tables(Scored("m", {}, scored), None, groups)
+    (result,) = scored.results
+    for column, values in (("accuracy", result.is_correct), ("auc", result.auc)):
+        means = [100 * values[np.array(scored.names) == name].mean() for name in OBJECTS]
+        for name, mean in zip(OBJECTS, means, strict=True):
+            cell = table.rows[name][column]
+            assert isinstance(cell, Interval)
+            assert cell.value == pytest.approx(mean)
+        cell = table.rows["mean over objects"][column]
+        assert isinstance(cell, Interval)
+        assert cell.value == pytest.approx(np.mean(means))
 
 
 def test_without_predictions_there_is_nothing_to_score(opened: tuple[Ho3dDataset, Truths]) -> None:

@@ -13,6 +13,7 @@ from hoiray.metrics.object_scores import (
     OBJECT_PROTOCOLS,
     ObjectFrames,
     ObjectProtocol,
+    accuracy_auc_per_frame,
     object_scores,
     official_object_table,
 )
@@ -56,6 +57,16 @@ def test_a_failed_estimate_is_wrong_and_stays_in_the_denominator() -> None:
     assert score.is_correct.tolist() == [True, False, True, False]
     assert score.mean_error_m().num_missing == 2
     assert score.mean_error_m().mean == 0.0
+
+
+def test_the_area_is_that_of_the_curve_of_what_is_correct_over_the_limit() -> None:
+    errors_m = np.array([0.0, 0.013, 0.013, 0.06, 0.099, 0.1, 0.4, np.nan])
+    limits_m = (np.arange(100_000) + 0.5) / 1e6  # the middles of as many slices of 0 to 0.1 m
+    curve = (errors_m[:, None] <= limits_m).mean(axis=0)
+    assert accuracy_auc_per_frame(errors_m).mean() == pytest.approx(curve.mean(), abs=1e-9)
+    assert accuracy_auc_per_frame(errors_m)[[0, 5, 6, 7]].tolist() == [1.0, 0.0, 0.0, 0.0]
+    score = object_scores({"cross": _shifted([0.0, 0.025, np.nan, 1.0])}, ANY_OBJECTS).per_object["cross"]
+    assert score.auc == pytest.approx((1.0 + 0.75) / 4)
 
 
 def test_the_mean_over_objects_is_unweighted_and_leaves_the_pitcher_out() -> None:
