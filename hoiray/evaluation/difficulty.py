@@ -1,6 +1,7 @@
 """How hard a hand is to see: how much of it is visible, how large it is, from where it is looked at."""
 
 from collections.abc import Mapping
+from functools import cache
 from itertools import pairwise
 from types import MappingProxyType
 from typing import Final
@@ -49,14 +50,20 @@ def visible_fraction(hand_mask: npt.NDArray[np.bool_], vertices: FloatArray, K: 
     scale = min(1.0, MAX_CANVAS_PX / float(sides.max()))
     canvas_from_image = np.array([[scale, 0.0, -scale * box[0]], [0.0, scale, -scale * box[1]], [0.0, 0.0, 1.0]])
     width, height = (int(side) for side in np.ceil(scale * sides) + 2)
-    faces = load_hand_arrays().faces
-    faces = faces if is_right else mirror_faces(faces)
-    rows, columns = np.nonzero(rasterise(vertices, faces, canvas_from_image @ K, (height, width)).covered)
+    silhouette = rasterise(vertices, _faces(is_right=is_right), canvas_from_image @ K, (height, width)).covered
+    rows, columns = np.nonzero(silhouette)
     if not rows.size:
         return float("nan")
     x, y = (np.rint(places / scale + corner).astype(int) for places, corner in ((columns, box[0]), (rows, box[1])))
     is_inside = (x >= 0) & (x < hand_mask.shape[1]) & (y >= 0) & (y < hand_mask.shape[0])
     return float(hand_mask[y[is_inside], x[is_inside]].sum() / rows.size)
+
+
+@cache
+def _faces(*, is_right: bool) -> npt.NDArray[np.intp]:
+    """The faces of every hand in MANO's layout; read once, a file takes ten times as long as a silhouette."""
+    faces = load_hand_arrays().faces
+    return faces if is_right else mirror_faces(faces)
 
 
 def viewpoint_deg(joints_3d: FloatArray, *, is_right: bool) -> float:
