@@ -64,7 +64,7 @@ def _say(plan: "Plan", out: str, seconds: float) -> None:
     if head.changes:
         typer.echo("since the plan before: " + ", ".join(f"{count} {name}" for name, count in head.changes.items()))
     if head.num_unboxed:
-        typer.echo(f"without a box, so that nothing will be labelled in them: {head.num_unboxed} videos")
+        typer.echo(f"without a box of a hand, so that nothing will be labelled in them: {head.num_unboxed} videos")
     for name, count in head.refused.items():
         example = next(row for row in plan.refusals() if f"{row['kind']}: {row['reason']}" == name)
         typer.echo(f"refused, {name}: {count}, such as {example['name']} ({example['message']})")

@@ -41,11 +41,10 @@ def status_lines(status: RunStatus, now_s: float) -> list[str]:
     """
     head = status.plan.head
     lines = [f"plan {head.plan_id}: {head.num_videos} videos, {head.num_shards} shards, {head.num_buckets} buckets"]
-    num_refused = sum(count for name, count in head.refused.items() if name.startswith("video: "))
-    if num_refused:
-        lines.append(f"  {num_refused} videos could not be planned")
+    if head.num_not_planned:
+        lines.append(f"  {head.num_not_planned} videos could not be planned")
     if head.num_unboxed:
-        lines.append(f"  {head.num_unboxed} videos have no box, and get no labels")
+        lines.append(f"  {head.num_unboxed} videos have no box of a hand, and get no labels")
     if not status.areas:
         lines.append("nothing is committed yet")
     for area in status.areas:

@@ -145,7 +145,7 @@ def _labelled(facts: RunFacts) -> str:
     if facts.num_not_planned:
         text += f" {count(facts.num_not_planned, 'video')} could not be planned at all."
     if facts.num_unboxed:
-        text += f" {count(facts.num_unboxed, 'video')} without a box gave none."
+        text += f" {count(facts.num_unboxed, 'video')} without a box of a hand gave none."
     if not facts.is_finished:
         text += f" The run is not finished: {facts.num_buckets_done:,} of {facts.num_buckets:,} parts have labels."
     return text

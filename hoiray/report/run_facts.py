@@ -35,7 +35,7 @@ class RunFacts:
         num_videos: of the shards that are done, given-up ones included.
         num_dead: videos given up.
         num_not_planned: videos refused when the run was planned.
-        num_unboxed: videos of the plan without a box, where boxes are given.
+        num_unboxed: videos of the plan without a box of a hand, where boxes are given.
         given_up: some of the videos given up, at most a few hundred.
         num_buckets, num_buckets_done: units of the plan, and those with labels.
         num_rows, num_accepted: of all labels.

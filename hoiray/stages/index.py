@@ -290,8 +290,8 @@ class _Maker:
         totals.num_buckets += len({shard.bucket_id for shard in part.shards})
         totals.num_boxes += part.boxes.table.num_rows
         if self._request.videos.box_format != "none":  # a video lies in one window, its boxes too
-            num_boxed = pc.count_distinct(part.boxes.table["video_id"]).as_py()
-            totals.num_unboxed += part.videos.table.num_rows - num_boxed
+            hands = part.boxes.table.filter(pc.field("kind") == "hand")
+            totals.num_unboxed += part.videos.table.num_rows - pc.count_distinct(hands["video_id"]).as_py()
         totals.total_bytes += int(sum(part.videos.table["size_bytes"].to_pylist()))
         totals.cost_frames += sum(shard.cost_frames for shard in part.shards)
 

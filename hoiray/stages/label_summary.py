@@ -29,7 +29,7 @@ class Summary:
         num_buckets, num_buckets_done: of the plan; judged.
         num_videos: of the shards that are done; a long video counts once, whatever it is cut into.
         num_not_planned: videos that were refused when the run was planned.
-        num_unboxed: videos of the plan without a box, where boxes are given: nothing is labelled in them.
+        num_unboxed: videos of the plan without a box of a hand, where boxes are given: nothing is labelled in them.
         dead: videos given up, by `stage: class`.
         num_rows: hands with a label.
         num_accepted: accepted ones.
@@ -137,7 +137,7 @@ def summarise_markers(
         num_buckets=plan.head.num_buckets,
         num_buckets_done=num_buckets,
         num_videos=num_videos,
-        num_not_planned=sum(count for name, count in plan.head.refused.items() if name.startswith("video: ")),
+        num_not_planned=plan.head.num_not_planned,
         num_unboxed=plan.head.num_unboxed,
         dead=dict(sorted(dead.items())),
         num_rows=num_rows,
@@ -193,7 +193,7 @@ def _videos_line(summary: Summary) -> str:
         line += f" ({', '.join(f'{name} {count}' for name, count in summary.dead.items())})"
     if summary.num_not_planned:
         line += f", {summary.num_not_planned:,} could not be planned"
-    return line + (f", {summary.num_unboxed:,} without a box" if summary.num_unboxed else "")
+    return line + (f", {summary.num_unboxed:,} without a hand's box" if summary.num_unboxed else "")
 
 
 def _done(job: LabelJob, area: Area) -> Iterator[str]:

@@ -51,7 +51,7 @@ class PlanHead(BaseModel):
     num_shards: int = Field(description="Shards.")
     num_buckets: int = Field(description="Groups of shards that are judged together.")
     num_boxes: int = Field(description="Boxes of these videos.")
-    num_unboxed: int = Field(default=0, description="Videos of them that have none, where boxes are given.")
+    num_unboxed: int = Field(default=0, description="Videos without a box of a hand, where boxes are given.")
     total_bytes: int = Field(description="Size of the videos.")
     cost_frames: int = Field(description="Frames the planner reckons with.")
     refused: dict[str, int] = Field(description="How many were refused, by 'kind: reason'.")
@@ -59,6 +59,11 @@ class PlanHead(BaseModel):
     index: str = Field(description="Name of the shard index.")
     parts: list[PartHead] = Field(description="The parts, by window.")
     refusals: list[str] = Field(description="Names of the files of refusals.")
+
+    @property
+    def num_not_planned(self) -> int:
+        """Videos that were refused."""
+        return sum(count for name, count in self.refused.items() if name.startswith("video: "))
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,11 +59,12 @@ def test_videos_that_no_box_tells_of_are_counted(
         "is_right": True,
     }  # fmt: skip
     boxes = tmp_path / "boxes.parquet"
-    pq.write_table(pa.Table.from_pylist([box], schema=BOXES.to_arrow()), boxes)
+    of_object = box | {"video_id": "1.mp4", "kind": "object", "is_right": None}  # in which no hand is labelled
+    pq.write_table(pa.Table.from_pylist([box, of_object], schema=BOXES.to_arrow()), boxes)
     assert call(str(videos), tmp_path / "run" / "plan", boxes=str(boxes)) == 0
-    assert "without a box, so that nothing will be labelled in them: 3 videos" in capsys.readouterr().out
+    assert "without a box of a hand, so that nothing will be labelled in them: 3 videos" in capsys.readouterr().out
     assert show_status(str(tmp_path / "run"), None, as_json=False) == 3
-    assert "3 videos have no box, and get no labels" in capsys.readouterr().out
+    assert "3 videos have no box of a hand, and get no labels" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

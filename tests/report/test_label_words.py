@@ -24,12 +24,12 @@ def test_a_run_is_told_in_sentences_with_its_interval() -> None:
     assert "mesh does not fill its box (17 %)" in said
     assert NOT_CALIBRATED in said
     assert "drawn by lot" not in said
-    assert "without a box" not in said
+    assert "without a box of a hand" not in said
 
 
 def test_videos_that_no_box_tells_of_are_told() -> None:
     said = " ".join(summary_sentences(facts_of(ROWS, num_unboxed=1), REFUSALS, has_confidence=False))
-    assert "1 video without a box gave none." in said
+    assert "1 video without a box of a hand gave none." in said
 
 
 def test_calibrated_labels_are_not_called_uncalibrated() -> None:

@@ -37,7 +37,9 @@ def test_a_labelling_is_summed_up_from_what_is_committed(tmp_path: Path) -> None
     assert json.loads((tmp_path / "out" / SUMMARY_FILE).read_text())["reasons"] == whole.reasons
     text = "\n".join(summary_lines(whole))
     assert f"{num_rows} hands labelled" in text
-    videos = "4 videos done, 1 given up (decode: UnreadableVideoError 1), 1 could not be planned, 1 without a box"
+    videos = (
+        "4 videos done, 1 given up (decode: UnreadableVideoError 1), 1 could not be planned, 1 without a hand's box"
+    )
     assert videos in text
     assert whole.labels in text
 
