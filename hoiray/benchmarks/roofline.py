@@ -2,7 +2,9 @@
 
 Nothing here was measured on a GPU. Operations are counted by torch itself while the network runs on the CPU; bytes are
 those of every module's output, written once and read once, and of the weights, in half precision: an upper bound for a
-compiler that fuses. The one thing that is timed is decoding, on this machine, for how many cores keep a GPU busy.
+compiler that fuses. Two things are timed, on this machine: decoding, for how many cores keep a GPU busy, and the pass
+itself on one core in turns with a product of matrices, which tells what share of a processor's best rate the network
+reaches where it can be measured.
 """
 
 import json
@@ -14,11 +16,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from hoiray.benchmarks.timing import machine
+from hoiray.benchmarks.timing import Spread, compare, machine
 
 if TYPE_CHECKING:
     import torch
 
+    from hoiray.models.batch import NetworkInput
     from hoiray.models.network import HandObjectNetwork
 
 VIEWS: Final = 8
@@ -28,6 +31,9 @@ HANDS_PER_FRAME: Final = 0.61
 
 REACHED: Final = 0.35
 """Share of a GPU's peak that convolutional networks reach in practice; an assumption, printed with the table."""
+
+PRODUCT_SIDE: Final = 1024
+"""Of the square matrices whose product is a core's best rate."""
 
 CLIP_WH: Final = (427, 240)
 CLIP_FRAMES: Final = 48
@@ -79,17 +85,32 @@ class Pass:
         return max(seconds, key=seconds.__getitem__)
 
 
+@dataclass(frozen=True)
+class Core:
+    """A pass of one crop as one core of this machine does it, in float32.
+
+    Attributes:
+        seconds: a pass.
+        share: of the rate of a product of matrices, from pairs measured in turns.
+    """
+
+    seconds: Spread
+    share: Spread
+
+
 def run(out: Path) -> str:
-    """Count, time decoding, and write `roofline.json` and `roofline.md`; return the Markdown."""
+    """Count, time, and write `roofline.json` and `roofline.md`; return the Markdown."""
     passes = [count_pass(preset) for preset in ("paper", "released", "small", "nano")]
+    cores = [time_pass(each) for each in passes]
     frames_per_s = decoded_frames_per_s()
-    text = markdown(passes, frames_per_s)
+    text = markdown(passes, cores, frames_per_s)
     document = {
         "machine": machine(),
         "reached_share_of_peak": REACHED,
         "decoded_frames_per_core_s": frames_per_s,
         "gpus": {name: asdict(gpu) for name, gpu in GPUS.items()},
         "passes": [asdict(each) for each in passes],
+        "one_core_here": {each.preset: asdict(core) for each, core in zip(passes, cores, strict=True)},
     }
     (out / "roofline.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     (out / "roofline.md").write_text(text, encoding="utf-8")
@@ -101,6 +122,36 @@ def count_pass(preset: str) -> Pass:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
+    network, inputs = _one_crop(preset)
+    num_values = _count_outputs(network)
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network(inputs)
+    num_weights = sum(weight.numel() for weight in network.parameters())
+    moved = 2 * HALF_BYTES * num_values[0] + HALF_BYTES * num_weights / 64
+    return Pass(preset, counter.get_total_flops() / 1e9, moved / 1e6, num_weights / 1e6)
+
+
+def time_pass(counted: Pass) -> Core:
+    """Time a pass of one crop on one core, in turns with a product of matrices."""
+    import torch
+
+    network, inputs = _one_crop(counted.preset)
+    left, right = torch.rand((2, PRODUCT_SIDE, PRODUCT_SIDE))
+    num_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.no_grad():
+            timed = compare((counted.preset, lambda: network(inputs)), ("product", lambda: left @ right))
+    finally:
+        torch.set_num_threads(num_threads)
+    gflop = counted.gflop / (2 * PRODUCT_SIDE**3 / 1e9)
+    shares = (gflop / ratio for ratio in (timed.ratio.median, timed.ratio.maximum, timed.ratio.minimum))
+    return Core(timed.subject_s, Spread(*shares))
+
+
+def _one_crop(preset: str) -> "tuple[HandObjectNetwork, NetworkInput]":
+    import torch
+
     from hoiray.config.network import network_preset
     from hoiray.hand.model import HandModel
     from hoiray.models.batch import NetworkInput
@@ -111,13 +162,7 @@ def count_pass(preset: str) -> Pass:
     side = config.input_px
     boxes = torch.tensor([[0.1, 0.15, 0.7, 0.75], [0.3, 0.3, 0.9, 0.85]]) * side
     images = torch.zeros((1, side, side, 3), dtype=torch.uint8)
-    inputs = NetworkInput(images, boxes[:1], boxes[1:])
-    num_values = _count_outputs(network)
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        network(inputs)
-    num_weights = sum(weight.numel() for weight in network.parameters())
-    moved = 2 * HALF_BYTES * num_values[0] + HALF_BYTES * num_weights / 64
-    return Pass(preset, counter.get_total_flops() / 1e9, moved / 1e6, num_weights / 1e6)
+    return network, NetworkInput(images, boxes[:1], boxes[1:])
 
 
 def _count_outputs(network: "HandObjectNetwork") -> list[int]:
@@ -161,8 +206,8 @@ def decoded_frames_per_s() -> float:
         return CLIP_FRAMES / (time.process_time() - start)
 
 
-def markdown(passes: list[Pass], frames_per_s: float) -> str:
-    """Write the table."""
+def markdown(passes: list[Pass], cores: list[Core], frames_per_s: float) -> str:
+    """Write the tables."""
     lines = [
         "# Roofline",
         "",
@@ -176,9 +221,24 @@ def markdown(passes: list[Pass], frames_per_s: float) -> str:
     for each in passes:
         for name, gpu in GPUS.items():
             hands = each.hands_per_s(gpu)
-            cores = hands / HANDS_PER_FRAME / frames_per_s
+            decoders = hands / HANDS_PER_FRAME / frames_per_s
             lines.append(
                 f"| {each.preset} | {each.gflop:.2f} | {each.mbytes:.1f} | {each.mparams:.1f} | {name} | {hands:,.0f} |"
-                f" {each.limit(gpu)} | {cores:.1f} |"
+                f" {each.limit(gpu)} | {decoders:.1f} |"
             )
+    lines += [
+        "",
+        f"Measured on one core of {machine()['cpu']}, in float32, in turns with a product of matrices ({PRODUCT_SIDE} x"
+        f" {PRODUCT_SIDE}); median and extremes:",
+        "",
+        "| preset | s a pass | GFLOP/s | share of the product's rate | hands/s, 8 views |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for each, core in zip(passes, cores, strict=True):
+        seconds, share = core.seconds, core.share
+        lines.append(
+            f"| {each.preset} | {seconds.median:.3g} [{seconds.minimum:.3g}, {seconds.maximum:.3g}] |"
+            f" {each.gflop / seconds.median:.1f} | {share.median:.2f} [{share.minimum:.2f}, {share.maximum:.2f}] |"
+            f" {1.0 / (VIEWS * seconds.median):.3g} |"
+        )
     return "\n".join([*lines, ""])

@@ -1,12 +1,14 @@
 """Counted operations against a network whose operations are known, and the arithmetic that follows."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from hoiray.benchmarks import roofline
-from hoiray.benchmarks.roofline import REACHED, Gpu, Pass, count_pass, markdown
+from hoiray.benchmarks.roofline import REACHED, Core, Gpu, Pass, count_pass, markdown, time_pass
+from hoiray.benchmarks.timing import Comparison, Spread
 
 
 def test_hands_a_second_follow_from_operations_or_bytes_whichever_takes_longer() -> None:
@@ -28,10 +30,31 @@ def test_the_published_network_costs_what_its_layers_do() -> None:
 
 
 def test_the_report_says_that_nothing_was_measured_on_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    core = Core(Spread(0.5, 0.4, 0.6), Spread(0.7, 0.6, 0.8))
     monkeypatch.setattr(roofline, "count_pass", lambda preset: Pass(preset, 1.0, 2.0, 3.0))
+    monkeypatch.setattr(roofline, "time_pass", lambda _pass: core)
     text = roofline.run(tmp_path)
     assert "Arithmetic, not measurements" in text
     assert text == (tmp_path / "roofline.md").read_text()
     document = json.loads((tmp_path / "roofline.json").read_text())
     assert document["decoded_frames_per_core_s"] > 10
-    assert len(document["passes"]) * len(document["gpus"]) == markdown([Pass("x", 1, 1, 1)] * 4, 500.0).count("| x |")
+    shown = markdown([Pass("x", 1, 1, 1)] * 4, [core] * 4, 500.0)
+    assert len(document["passes"]) * (len(document["gpus"]) + 1) == shown.count("| x |")
+    assert "| paper | 0.5 [0.4, 0.6] | 2.0 | 0.70 [0.60, 0.80] | 0.25 |" in text
+    assert document["one_core_here"]["nano"]["share"]["median"] == 0.7
+
+
+def test_the_share_is_the_passs_rate_over_that_of_a_product_of_matrices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pass that takes 4 times as long as a product, and has twice its operations, reaches half of its rate."""
+
+    def compared(*sides: tuple[str, Callable[[], object]]) -> Comparison:
+        (_, run_pass), (_, product) = sides
+        assert run_pass() is not None
+        assert tuple(getattr(product(), "shape", ())) == (roofline.PRODUCT_SIDE,) * 2
+        ratios = Spread(4.0, 2.0, 8.0)
+        return Comparison("nano", "product", Spread(0.4, 0.2, 0.8), Spread(0.1, 0.1, 0.1), ratios, 5)
+
+    monkeypatch.setattr(roofline, "compare", compared)
+    core = time_pass(Pass("nano", 2 * 2 * roofline.PRODUCT_SIDE**3 / 1e9, 1.0, 1.0))
+    assert (core.share.median, core.share.minimum, core.share.maximum) == (0.5, 0.25, 1.0)
+    assert core.seconds == Spread(0.4, 0.2, 0.8)
