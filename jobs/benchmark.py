@@ -141,7 +141,7 @@ def control(
 
 @app.command()
 def roofline(out: Out = Path("out/benchmark")) -> None:
-    """Operations and bytes of a pass and what GPUs could do with them, by arithmetic; passes and decoding timed here."""
+    """Operations and bytes of a pass, what GPUs could do with them by arithmetic, and what a core here does."""
     from hoiray.benchmarks.roofline import run
 
     typer.echo(run(out))

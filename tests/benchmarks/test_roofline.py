@@ -5,9 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from torch.utils.flop_counter import FlopCounterMode
 
 from hoiray.benchmarks import roofline
-from hoiray.benchmarks.roofline import REACHED, Core, Gpu, Pass, count_pass, markdown, time_pass
+from hoiray.benchmarks.roofline import REACHED, Core, Gpu, Pass, count_pass, layer_gflop, markdown, time_pass
 from hoiray.benchmarks.timing import Comparison, Spread
 
 
@@ -44,17 +45,19 @@ def test_the_report_says_that_nothing_was_measured_on_a_gpu(tmp_path: Path, monk
     assert document["one_core_here"]["nano"]["share"]["median"] == 0.7
 
 
-def test_the_share_is_the_passs_rate_over_that_of_a_product_of_matrices(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pass that takes 4 times as long as a product, and has twice its operations, reaches half of its rate."""
+def test_the_share_is_the_passs_rate_over_that_of_a_single_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pass that takes 4 times as long as a layer, and has twice its operations, reaches half of its rate."""
 
     def compared(*sides: tuple[str, Callable[[], object]]) -> Comparison:
-        (_, run_pass), (_, product) = sides
+        (_, run_pass), (_, run_layer) = sides
         assert run_pass() is not None
-        assert tuple(getattr(product(), "shape", ())) == (roofline.PRODUCT_SIDE,) * 2
+        with FlopCounterMode(display=False) as counter:
+            run_layer()
+        assert counter.get_total_flops() == round(layer_gflop() * 1e9)
         ratios = Spread(4.0, 2.0, 8.0)
-        return Comparison("nano", "product", Spread(0.4, 0.2, 0.8), Spread(0.1, 0.1, 0.1), ratios, 5)
+        return Comparison("nano", "convolution", Spread(0.4, 0.2, 0.8), Spread(0.1, 0.1, 0.1), ratios, 5)
 
     monkeypatch.setattr(roofline, "compare", compared)
-    core = time_pass(Pass("nano", 2 * 2 * roofline.PRODUCT_SIDE**3 / 1e9, 1.0, 1.0))
+    core = time_pass(Pass("nano", 2 * layer_gflop(), 1.0, 1.0))
     assert (core.share.median, core.share.minimum, core.share.maximum) == (0.5, 0.25, 1.0)
     assert core.seconds == Spread(0.4, 0.2, 0.8)
