@@ -301,4 +301,4 @@ def finding_of(claim: Claim, difference: Interval) -> str:
     is_less, is_more = difference.high < 0.0, difference.low > 0.0
     if not (is_less or is_more):
         return "no difference shown"
-    return "as the paper says" if is_less == claim.measure.is_error else "the opposite"
+    return "holds" if is_less == claim.measure.is_error else "the opposite"

@@ -35,7 +35,10 @@ def markdown(results: Results, plan: Plan, header: Mapping[str, Any]) -> str:
         "",
         "Each cell: the mean over seeds with its standard deviation, and the paper's number on real data in brackets"
         " where it prints one. Differences below are paired by seed, with Student's t 95 % interval; a claim holds only"
-        " where the interval excludes zero. Sizes are not comparable with the paper's, signs are.",
+        " where the interval excludes zero. A claim with a number under `paper` is the paper's own, with its difference"
+        " there; the others are what its method is for, tested where the paper could not. There are"
+        f" {sum(len(TABLES[name].claims) for name in plan.tables)} of them: of claims about nothing at all, one in forty"
+        " would hold by chance, and one in forty be the opposite. Sizes are not comparable with the paper's, signs are.",
     ]
     for name in plan.tables:
         lines += _table(results, TABLES[name], f"{name}.svg")
@@ -53,7 +56,7 @@ def _table(results: Results, table: PaperTable, picture: str) -> list[str]:
         numbers = table.numbers.get(arm, ())
         cells = [_cell(results.of(arm, measure), measure, _at(numbers, n)) for n, measure in enumerate(table.measures)]
         lines.append(_row([ARMS[arm].says, str(len(results.values.get(arm, {}))), *cells]))
-    lines += ["", _row(["claim of the paper", "measure", "difference here", "paper", "finding"])]
+    lines += ["", _row(["claim", "measure", "difference here", "paper", "finding"])]
     lines.append(_row(["---", "---", "---:", "---:", "---"]))
     for claim in table.claims:
         difference, _ = results.difference(claim)
@@ -101,7 +104,7 @@ def claims_plot(results: Results, table: PaperTable) -> str:
     zero_px, reach_px = (LABEL_PX + NUMBERS_PX) / 2, (NUMBERS_PX - LABEL_PX) / 2
     parts = [
         f'<line x1="{zero_px:.1f}" x2="{zero_px:.1f}" y1="22" y2="{height - 8}" stroke="#888"/>',
-        f'<text x="{NUMBERS_PX}" y="14" text-anchor="end" font-size="12">as the paper says &#8594;</text>',
+        f'<text x="{NUMBERS_PX}" y="14" text-anchor="end" font-size="12">as claimed &#8594;</text>',
     ]
     for number, claim in enumerate(table.claims):
         interval, _ = results.difference(claim)
@@ -112,7 +115,7 @@ def claims_plot(results: Results, table: PaperTable) -> str:
             continue
         reach = max([abs(end) for end in (low, value, high) if math.isfinite(end)]) or 1.0
         x = _Scale(0.0, reach, zero_px, zero_px + 0.9 * reach_px)
-        colour = {"as the paper says": "#00805c", "the opposite": "#c4460a"}.get(finding_of(claim, interval), "#666")
+        colour = {"holds": "#00805c", "the opposite": "#c4460a"}.get(finding_of(claim, interval), "#666")
         if math.isfinite(low):
             parts.append(
                 f'<line x1="{x(low):.1f}" x2="{x(high):.1f}" y1="{y}" y2="{y}" stroke="{colour}" stroke-width="3"/>'
