@@ -104,7 +104,7 @@ def test_scores_become_tables_with_the_papers_numbers_beside_them(tmp_path: Path
     assert "| the same, by a measure of ours | ADD-S, all nine | +30.0 [+30.0, +30.0] | - |" in text
     assert "| the same, by the area under its curve | ADD-S AUC, all nine | +15.0 [+15.0, +15.0] | - |" in text
     assert "| 20 % of the labels | 0 | - |" in text
-    assert f"There are {len(TABLES['table2'].claims) + len(TABLES['figure9'].claims)} of them" in text
+    assert f"Of the {len(TABLES['table2'].claims) + len(TABLES['figure9'].claims)} claims" in text
     found = {claim["claim"]: claim["finding"] for claim in document(results, plan, {})["claims"]}
     assert found["contextual reasoning of the object helps the object"] == "holds"
     assert found["the object as query is no worse for the hand"] == "the opposite"
