@@ -31,14 +31,15 @@ def markdown(results: Results, plan: Plan, header: Mapping[str, Any]) -> str:
     """
     lines = ["# The paper's tables on the synthetic twin", ""]
     lines += [f"- **{name}**: {value}" for name, value in header.items()]
+    num_claims = sum(len(TABLES[name].claims) for name in plan.tables)
     lines += [
         "",
         "Each cell: the mean over seeds with its standard deviation, and the paper's number on real data in brackets"
         " where it prints one. Differences below are paired by seed, with Student's t 95 % interval; a claim holds only"
         " where the interval excludes zero. A claim with a number under `paper` is the paper's own, with its difference"
         " there; the others are what its method is for, tested where the paper could not. Of the"
-        f" {sum(len(TABLES[name].claims) for name in plan.tables)} claims, one in forty would hold by chance if there were"
-        " nothing in any, and one in forty be the opposite. Sizes are not comparable with the paper's, signs are.",
+        f" {num_claims} claims, one in forty would hold by chance if there were nothing in any, and one in forty be the"
+        " opposite. Sizes are not comparable with the paper's, signs are.",
     ]
     for name in plan.tables:
         lines += _table(results, TABLES[name], f"{name}.svg")
