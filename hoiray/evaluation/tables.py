@@ -181,8 +181,8 @@ def _object_table(
     rows[MEAN_OVER_OBJECTS] = _mean_over_objects(result, other, names, bootstrap)
     limit = f"{result.protocol.diameter_fraction:g} x {result.protocol.diameter.replace('_', ' ')}"
     note = (
-        f"Correct: {_error_words(result)} at most {limit}. AUC: area under the curve of what is correct over the limit,"
-        " in millimetres. A pose that could not be estimated is wrong."
+        f"Correct: {_error_words(result)} at most {limit}. AUC: area under the share whose error is at most each limit from"
+        f" 0 to {AUC_LIMIT_M * MM_PER_M:.0f} mm (PoseCNN). A pose that could not be estimated is wrong."
     )
     if result.protocol.source:
         note += f" Source: {result.protocol.source}."
