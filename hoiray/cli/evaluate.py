@@ -379,7 +379,9 @@ def _show(header: Mapping[str, object], tables: Sequence[Table], out: Store) -> 
             )
             for table in protocols
         }
-        wanted = ("accuracy", "against", "difference", "auc", "num_frames", "num_failed")
+        wanted = (
+            *("accuracy", "against", "difference", "auc", "auc_against", "auc_difference", "num_frames", "num_failed"),
+        )
         keys = [key for key in wanted if key in protocols[0].columns]
         kept = replace(
             protocols[0],
@@ -394,7 +396,7 @@ def _show(header: Mapping[str, object], tables: Sequence[Table], out: Store) -> 
 
 def _shown(table: Table, first: str, rows: Mapping[str, Sequence[str]]) -> RichTable:
     shown = RichTable(title=table.title, caption=table.note, title_justify="left", caption_justify="left")
-    shown.add_column(first)
+    shown.add_column(first, no_wrap=True)
     for column in table.columns.values():
         shown.add_column(f"{column.title}, {column.unit}" if column.unit else column.title, justify="right")
     for name, texts in rows.items():

@@ -37,7 +37,8 @@ class ObjectResult:
         per_object: by name.
         error_mm: (N,) one row a hand; NaN where the estimate failed or there is no object to compare with.
         is_correct: (N,) 1 or 0; NaN where there is no object to compare with.
-        auc: (N,) each hand's share of the area under the accuracy-threshold curve; NaN as above.
+        auc: (N,) each hand's share of the area under the accuracy-threshold curve, 0 where the estimate failed; NaN
+            where there is no object to compare with.
     """
 
     protocol: ObjectProtocol

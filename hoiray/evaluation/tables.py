@@ -1,6 +1,6 @@
 """From per-hand values to the tables of an evaluation: every number with its interval, beside the constant hand's."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -143,9 +143,10 @@ def _object_table(
 ) -> Table:
     assert model.objects is not None
     names = np.array(model.objects.names)
+    auc = f"AUC, 0 to {AUC_LIMIT_M * MM_PER_M:.0f} mm"
     columns = {
         "accuracy": Column(f"{model.name}, correct", "%", 1),
-        "auc": Column(f"AUC, 0 to {AUC_LIMIT_M * MM_PER_M:.0f} mm", "%", 1),
+        "auc": Column(f"{model.name}, {auc}", "%", 1),
         "error_mm": Column("median error", "mm", 1),
         "num_frames": Column("frames"),
         "num_failed": Column("no estimate"),
@@ -157,14 +158,14 @@ def _object_table(
         columns |= {
             "against": Column(f"{against.name}, correct", "%", 1),
             "difference": Column(f"{model.name} minus {against.name}", "%", 1),
+            "auc_against": Column(f"{against.name}, {auc}", "%", 1),
+            "auc_difference": Column(f"{model.name} minus {against.name}, AUC", "%", 1),
         }
     rows: dict[str, dict[str, Cell]] = {}
     for name, score in result.per_object.items():
         diagonal_m, diameter_m = model.objects.diameters_m[name]
-        own = np.where(names == name, result.is_correct, np.nan)
         cells: dict[str, Cell] = {
-            "accuracy": bootstrap.mean(own).scaled(100.0),
-            "auc": bootstrap.mean(np.where(names == name, result.auc, np.nan)).scaled(100.0),
+            **_share_cells(result, other, names == name, bootstrap.mean),
             "error_mm": _median(score.error_m) * MM_PER_M,
             "num_frames": int(score.error_m.size),
             "num_failed": int(np.isnan(score.error_m).sum()),
@@ -172,21 +173,45 @@ def _object_table(
             "box_diagonal_mm": diagonal_m * MM_PER_M,
             "diameter_mm": diameter_m * MM_PER_M,
         }
-        if other is not None:
-            theirs = np.where(names == name, other.is_correct, np.nan)
-            cells["against"] = bootstrap.mean(theirs).scaled(100.0)
-            cells["difference"] = bootstrap.paired_difference(own, theirs).scaled(100.0)
         title = name if name in result.averaged_objects else f"{name} (not averaged)"
         rows[title] = cells
     rows[MEAN_OVER_OBJECTS] = _mean_over_objects(result, other, names, bootstrap)
     limit = f"{result.protocol.diameter_fraction:g} x {result.protocol.diameter.replace('_', ' ')}"
     note = (
-        f"Correct: {_error_words(result)} at most {limit}. AUC: area under the share whose error is at most each limit from"
-        f" 0 to {AUC_LIMIT_M * MM_PER_M:.0f} mm (PoseCNN). A pose that could not be estimated is wrong."
+        f"Correct: {_error_words(result)} at most {limit}. AUC: area under the share of poses within a threshold, as"
+        f" that goes from 0 to {AUC_LIMIT_M * MM_PER_M:.0f} mm (PoseCNN). A pose that could not be estimated is wrong."
     )
     if result.protocol.source:
         note += f" Source: {result.protocol.source}."
     return Table(f"objects {result.protocol.name}", f"Objects, {result.protocol.name}", note, columns, rows)
+
+
+def _share_cells(
+    result: ObjectResult,
+    other: ObjectResult | None,
+    is_row: npt.NDArray[np.bool_],
+    mean: Callable[[Floats], Interval],
+) -> dict[str, Cell]:
+    """Return accuracy and AUC of some hands in per cent, and where there is another model, its own and the difference.
+
+    Args:
+        result: of the model.
+        other: of the other one.
+        is_row: (N,) the hands.
+        mean: of (N,) values, NaN where a hand is left out.
+    """
+    cells: dict[str, Cell] = {}
+    for share, prefix in (("accuracy", ""), ("auc", "auc_")):
+        own, theirs = (
+            None if one is None else np.where(is_row, one.is_correct if share == "accuracy" else one.auc, np.nan)
+            for one in (result, other)
+        )
+        assert own is not None
+        cells[share] = mean(own).scaled(100.0)
+        if theirs is not None:
+            cells[f"{prefix}against"] = mean(theirs).scaled(100.0)
+            cells[f"{prefix}difference"] = mean(own - theirs).scaled(100.0)
+    return cells
 
 
 def _median(values: Floats) -> float:
@@ -199,19 +224,12 @@ def _mean_over_objects(
     result: ObjectResult, other: ObjectResult | None, names: npt.NDArray[np.str_], bootstrap: GroupBootstrap
 ) -> dict[str, Cell]:
     is_averaged = np.isin(names, result.averaged_objects)
-    own = np.where(is_averaged, result.is_correct, np.nan)
-    area = np.where(is_averaged, result.auc, np.nan)
-    cells: dict[str, Cell] = {
-        "accuracy": bootstrap.mean_of_means(own, names.tolist()).scaled(100.0),
-        "auc": bootstrap.mean_of_means(area, names.tolist()).scaled(100.0),
+    parts = names.tolist()
+    return {
+        **_share_cells(result, other, is_averaged, lambda values: bootstrap.mean_of_means(values, parts)),
+        "num_frames": int(is_averaged.sum()),
+        "num_failed": int((is_averaged & np.isnan(result.error_mm)).sum()),
     }
-    cells["num_frames"] = int(is_averaged.sum())
-    cells["num_failed"] = int((is_averaged & np.isnan(result.error_mm)).sum())
-    if other is not None:
-        theirs = np.where(is_averaged, other.is_correct, np.nan)
-        cells["against"] = bootstrap.mean_of_means(theirs, names.tolist()).scaled(100.0)
-        cells["difference"] = bootstrap.mean_of_means(own - theirs, names.tolist()).scaled(100.0)
-    return cells
 
 
 def _error_words(result: ObjectResult) -> str:

@@ -24,11 +24,13 @@ class Arm:
         says: what it is, for a table.
         queries: who attends in the contextual reasoning.
         labels: name of a selection of :mod:`hoiray.selftrain.selections`; None is trained on annotated images only.
+        fraction: of each batch drawn from the labels; None: as many as their share in all there is to draw from.
     """
 
     says: str
     queries: str = "object"
     labels: str | None = None
+    fraction: float | None = None
 
     @property
     def teacher(self) -> str | None:
@@ -44,9 +46,10 @@ ARMS: Final[Mapping[str, Arm]] = MappingProxyType(
         "sup_object": Arm("supervised, o+"),
         "semi_none": Arm("semi-supervised, without CR", "none", "accepted"),
         "semi_object": Arm("semi-supervised, all filters", "object", "accepted"),
+        "semi_few": Arm("semi-supervised, 15 % of each batch", "object", "accepted", 0.15),
         "no_spatial": Arm("without spatial filters", "object", "no_spatial"),
         "no_temporal": Arm("without temporal filters", "object", "no_temporal"),
-        "random": Arm("by lot, no filters", "object", "random"),
+        "random": Arm("at random, no filters", "object", "random"),
         "low_spread": Arm("lowest spread of the ensemble", "object", "low_spread"),
         "oracle": Arm("lowest true error (oracle)", "object", "oracle"),
         "part_20": Arm("20 % of the labels", "object", "part_20"),
@@ -126,6 +129,8 @@ def train_phase(bench: Bench, run_file: str, seed: int, name: str) -> Phase:
             # crops of every row are cut once, for all students of this teacher
             "train.cut_labels": "all",
         }
+    if arm.fraction is not None:
+        changes["training.pseudo_label_fraction"] = arm.fraction
     arguments = (
         *("train", "--config", run_file, "--out", bench.store.url(f"seed-{seed}/{name}/train"), "--resume"),
         *[word for key, value in changes.items() for word in ("--set", f"{key}={value}")],
@@ -139,6 +144,7 @@ def train_phase(bench: Bench, run_file: str, seed: int, name: str) -> Phase:
         "preset": PRESET,
         "init_parts": amounts.init_parts,
         "optimiser": dict(amounts.optimiser),
+        **({} if arm.fraction is None else {"fraction": arm.fraction}),
         **bench.changed,
     }
     return Phase(f"seed-{seed}/{name}/train", f"train: {arm.says}", arguments, settings)

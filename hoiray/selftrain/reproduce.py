@@ -170,7 +170,7 @@ class Results:
     """Scores of arms.
 
     Attributes:
-        values: by arm and seed, the columns of every table by `test/table/row`.
+        values: by arm and seed, the columns of every table by :func:`key_of`.
         labels: by teacher and seed, what each selection was.
     """
 

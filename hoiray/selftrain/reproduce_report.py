@@ -37,9 +37,9 @@ def markdown(results: Results, plan: Plan, header: Mapping[str, Any]) -> str:
         "Each cell: the mean over seeds with its standard deviation, and the paper's number on real data in brackets"
         " where it prints one. Differences below are paired by seed, with Student's t 95 % interval; a claim holds only"
         " where the interval excludes zero. A claim with a number under `paper` is the paper's own, with its difference"
-        " there; the others are what its method is for, tested where the paper could not. Of the"
-        f" {num_claims} claims, one in forty would hold by chance if there were nothing in any, and one in forty be the"
-        " opposite. Sizes are not comparable with the paper's, signs are.",
+        " there; of the others the paper prints no number, or they are ours. If there were nothing in any of the"
+        f" {num_claims}, some {num_claims / 40:.1f} of them would hold by chance and as many be the opposite; several"
+        " say much the same. Sizes are not comparable with the paper's, signs are.",
     ]
     for name in plan.tables:
         lines += _table(results, TABLES[name], f"{name}.svg")
@@ -55,14 +55,18 @@ def _table(results: Results, table: PaperTable, picture: str) -> list[str]:
     lines.append(_row(["---", "---:", *("---:" for _ in table.measures)]))
     for arm in table.arms:
         numbers = table.numbers.get(arm, ())
-        cells = [_cell(results.of(arm, measure), measure, _at(numbers, n)) for n, measure in enumerate(table.measures)]
-        lines.append(_row([ARMS[arm].says, str(len(results.values.get(arm, {}))), *cells]))
+        num_seeds = len(results.values.get(arm, {}))
+        cells = [
+            _cell(results.of(arm, measure), measure, _at(numbers, n), num_seeds)
+            for n, measure in enumerate(table.measures)
+        ]
+        lines.append(_row([ARMS[arm].says, str(num_seeds), *cells]))
     lines += ["", _row(["claim", "measure", "difference here", "paper", "finding"])]
     lines.append(_row(["---", "---", "---:", "---:", "---"]))
     for claim in table.claims:
         difference, _ = results.difference(claim)
         paper = "-" if claim.paper is None else f"{claim.paper:+.1f}"
-        shown = _interval(difference, claim.measure.decimals)
+        shown = shown_interval(difference, claim.measure.decimals)
         lines.append(_row([claim.says, claim.measure.title, shown, paper, finding_of(claim, difference)]))
     return [*lines, "", f"![{table.title}: paired differences with their intervals]({picture})"]
 
@@ -122,7 +126,7 @@ def claims_plot(results: Results, table: PaperTable) -> str:
                 f'<line x1="{x(low):.1f}" x2="{x(high):.1f}" y1="{y}" y2="{y}" stroke="{colour}" stroke-width="3"/>'
             )
         parts.append(f'<circle cx="{x(value):.1f}" cy="{y}" r="5" fill="{colour}"/>')
-        shown = _interval(interval, claim.measure.decimals)
+        shown = shown_interval(interval, claim.measure.decimals)
         parts.append(f'<text x="{NUMBERS_PX + 10}" y="{y + 4}" font-size="12" fill="{colour}">{shown}</text>')
     return _svg(height, parts, f"{table.title}: differences in the unit of each measure")
 
@@ -180,7 +184,7 @@ def _points(known: Sequence[tuple[int, Interval]], x: _Scale, y: _Scale) -> str:
 
 
 def _ends(claim: Claim, interval: Interval) -> tuple[float, float, float]:
-    """Turn a difference such that more is what the paper says."""
+    """Turn a difference such that more is what is claimed."""
     if claim.measure.is_error:
         return -interval.high, -interval.value, -interval.low
     return interval.low, interval.value, interval.high
@@ -200,17 +204,21 @@ def _short(claim: Claim) -> str:
     return text if len(text) <= 68 else f"{text[:67]}\u2026"
 
 
-def _cell(values: Mapping[int, float], measure: Measure, paper: float | None) -> str:
+def _cell(values: Mapping[int, float], measure: Measure, paper: float | None, num_seeds: int) -> str:
     if not values:
         return "-"
     found = list(values.values())
     spread = f" \u00b1 {np.std(found, ddof=1):.{measure.decimals}f}" if len(found) > 1 else ""
-    return f"{np.mean(found):.{measure.decimals}f}{spread}" + ("" if paper is None else f" ({paper})")
+    fewer = "" if len(found) == num_seeds else f", {len(found)} seeds"
+    return f"{np.mean(found):.{measure.decimals}f}{spread}{fewer}" + ("" if paper is None else f" ({paper})")
 
 
-def _interval(interval: Interval, decimals: int) -> str:
+def shown_interval(interval: Interval, decimals: int) -> str:
+    """Write a difference with the ends of its interval; with one decimal more where an end would be shown as zero."""
     if math.isnan(interval.value):
         return "-"
+    if any(end != 0.0 and float(f"{end:.{decimals}f}") == 0.0 for end in (interval.low, interval.high)):
+        decimals += 1
     ends = "" if math.isnan(interval.low) else f" [{interval.low:+.{decimals}f}, {interval.high:+.{decimals}f}]"
     return f"{interval.value:+.{decimals}f}{ends}"
 

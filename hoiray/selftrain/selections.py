@@ -1,4 +1,4 @@
-"""Which labels a student is trained on, in an experiment: by the paper's rule, by parts of it, by lot, by the truth.
+"""Which labels a student is trained on, in an experiment: by the paper's rule, by parts of it, at random, by the truth.
 
 Every selection is a list of rows of one label run, so that all students see the same frames, boxes and teacher, and
 differ in the choice alone. Selections that are compared at equal count hold as many rows as the full rule accepts.
@@ -144,7 +144,7 @@ def _rejudged(
 
 
 def _drawn(rows: Rows, count: int, lot: np.random.Generator) -> Rows:
-    """Draw so many rows by lot; all where there are fewer."""
+    """Draw so many rows at random; all where there are fewer."""
     return np.asarray(lot.permutation(rows)[:count])
 
 

@@ -104,8 +104,15 @@ def test_the_table_has_accuracy_and_area_of_each_object_and_their_unweighted_mea
     scored = score_objects(predictions(truths), truths, dataset, ["add-s-aabb"], {})
     assert scored is not None
     groups = make_bootstrap([hand.recording_id for hand in truths.hands], 0)
-    (table,) = object_tables(Scored("m", {}, scored), None, groups)
-    (result,) = scored.results
+    worse = predictions(truths)
+    worse[0, :3, 3] += [0.0, 0.03, 0.04]  # 50 mm, which ADD-S may halve
+    other = score_objects(worse, truths, dataset, ["add-s-aabb"], {})
+    assert other is not None
+    (table,) = object_tables(Scored("m", {}, scored), Scored("n", {}, other), groups)
+    (result,), (theirs,) = scored.results, other.results
+    assert {"m, correct", "n, correct", "m, AUC, 0 to 100 mm", "n, AUC, 0 to 100 mm", "m minus n, AUC"} <= {
+        column.title for column in table.columns.values()
+    }
     for column, values in (("accuracy", result.is_correct), ("auc", result.auc)):
         means = [100 * values[np.array(scored.names) == name].mean() for name in OBJECTS]
         for name, mean in zip(OBJECTS, means, strict=True):
@@ -115,6 +122,11 @@ def test_the_table_has_accuracy_and_area_of_each_object_and_their_unweighted_mea
         cell = table.rows["mean over objects"][column]
         assert isinstance(cell, Interval)
         assert cell.value == pytest.approx(np.mean(means))
+    of_other = [100 * theirs.auc[np.array(scored.names) == name].mean() for name in OBJECTS]
+    cells = [table.rows["mean over objects"][column] for column in ("auc_against", "auc_difference")]
+    expected = [np.mean(of_other), np.mean(means) - np.mean(of_other)]
+    assert [cell.value for cell in cells if isinstance(cell, Interval)] == pytest.approx(expected)
+    assert expected[1] > 1.0
 
 
 def test_without_predictions_there_is_nothing_to_score(opened: tuple[Ho3dDataset, Truths]) -> None:

@@ -23,6 +23,15 @@ def test_arms_of_a_seed_differ_in_nothing_but_what_they_are_about(tmp_path: Path
     assert label_phase(bench, "run.yaml", 3, "sup_none").settings["teacher"] == "sup_none"  # type: ignore[index]
 
 
+def test_an_arm_of_few_labels_a_batch_has_the_labels_of_the_others(tmp_path: Path) -> None:
+    bench = bench_of(tmp_path)
+    usual, few = (train_phase(bench, "run.yaml", 3, arm) for arm in ("semi_object", "semi_few"))
+    assert set(few.arguments) - {word.replace("semi_object", "semi_few") for word in usual.arguments} == {
+        "training.pseudo_label_fraction=0.15"
+    }
+    assert dict(few.identity) == {**usual.identity, "fraction": 0.15}
+
+
 def test_the_run_file_has_equal_steps_for_all(tmp_path: Path) -> None:
     run = twin_run(Store.open(tmp_path), "reproduce", AMOUNTS["tiny"])
     assert run.training is not None

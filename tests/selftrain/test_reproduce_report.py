@@ -1,9 +1,12 @@
 """Tables and plots of an experiment."""
 
+import math
+
+from hoiray.evaluation.bootstrap import Interval
 from hoiray.selftrain.arms import ARMS
 from hoiray.selftrain.paper_tables import MEAN_ADD, TABLES
 from hoiray.selftrain.reproduce import Results, key_of
-from hoiray.selftrain.reproduce_report import claims_plot, fractions_plot
+from hoiray.selftrain.reproduce_report import claims_plot, fractions_plot, shown_interval
 
 
 def test_plots_are_drawn_of_much_of_little_and_of_nothing() -> None:
@@ -15,6 +18,14 @@ def test_plots_are_drawn_of_much_of_little_and_of_nothing() -> None:
         for text in (fractions_plot(Results(values, {})), claims_plot(Results(values, {}), TABLES["table3"])):
             assert ElementTree.fromstring(text).tag.endswith("svg")
             assert "nan" not in text
+
+
+def test_an_interval_shows_on_which_side_of_zero_it_ends() -> None:
+    assert shown_interval(Interval(-0.09, -0.17, -0.0021), 2) == "-0.090 [-0.170, -0.002]"
+    assert shown_interval(Interval(0.04, -0.02, 0.1), 2) == "+0.04 [-0.02, +0.10]"
+    assert shown_interval(Interval(0.0, 0.0, 0.0), 1) == "+0.0 [+0.0, +0.0]"
+    assert shown_interval(Interval(1.0, math.nan, math.nan), 1) == "+1.0"
+    assert shown_interval(Interval(math.nan, math.nan, math.nan), 1) == "-"
 
 
 def test_every_claim_has_a_scale_of_its_own_and_its_numbers() -> None:
@@ -40,5 +51,5 @@ def test_every_claim_has_a_scale_of_its_own_and_its_numbers() -> None:
     assert lengths.pop() > 50.0
     assert all(float(it.attrib["cx"]) > 510.0 for it in drawn.iter(f"{name}circle"))
     shown = [it.text or "" for it in drawn.iter(f"{name}text")]
-    assert sum("-0.10 [-0.22, +0.02]" in it for it in shown) == 2
+    assert sum("-0.10 [-0.22, +0.02]" in it for it in shown) == 8
     assert sum("+30.0 [-7.3, +67.3]" in it for it in shown) >= 2
