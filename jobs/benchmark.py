@@ -140,11 +140,11 @@ def control(
 
 
 @app.command()
-def roofline(out: Out = Path("out/benchmark")) -> None:
+def roofline(out: Out = Path("out/benchmark"), force: Force = False) -> None:
     """Operations and bytes of a pass, what GPUs could do with them by arithmetic, and what a core here does."""
     from hoiray.benchmarks.roofline import run
 
-    typer.echo(run(out))
+    typer.echo(run(out, force=force))
 
 
 @app.command()

@@ -2,9 +2,9 @@
 
 Nothing here was measured on a GPU. Operations are counted by torch itself while the network runs on the CPU; bytes are
 those of every module's output, written once and read once, and of the weights, in half precision: an upper bound for a
-compiler that fuses. Two things are timed, on this machine: decoding, for how many cores keep a GPU busy, and the pass
-itself on one core in turns with a single large convolution, which tells what share of a processor's best rate the
-network reaches where it can be measured.
+compiler that fuses. Two things are timed, on this machine: decoding, for how many cores keep a GPU busy, and the passes
+of a hand's views on one core in turns with a single large convolution, which tells what share of a processor's best
+rate the network reaches where it can be measured.
 """
 
 import json
@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from hoiray.benchmarks.timing import Spread, compare, machine
+from hoiray.benchmarks.timing import Spread, compare, machine, refuse_loaded_machine
 
 if TYPE_CHECKING:
     import torch
@@ -27,14 +27,14 @@ if TYPE_CHECKING:
 VIEWS: Final = 8
 HALF_BYTES: Final = 2
 HANDS_PER_FRAME: Final = 0.61
-"""Of Something-Else's annotated frames, the share that have a hand's box (13 published sample videos)."""
+"""Of Something-Else's annotated frames: 61 % have a hand's box, and none has two (13 published sample videos)."""
 
 REACHED: Final = 0.35
 """Share of a GPU's peak that convolutional networks reach in practice; an assumption, printed with the table."""
 
 LAYER: Final = (256, 3, 64)
 """Channels in and out, side of the kernel and of the map of a convolution alone: a core's best rate. It is near the
-peak where a product of matrices is not: on an AMD EPYC 230 GFLOP/s a core, and 106."""
+peak where a product of matrices is not: on an AMD EPYC a core does 230 GFLOP/s of it, and 106 of the product."""
 
 CLIP_WH: Final = (427, 240)
 CLIP_FRAMES: Final = 48
@@ -88,10 +88,10 @@ class Pass:
 
 @dataclass(frozen=True)
 class Core:
-    """A pass of one crop as one core of this machine does it, in float32.
+    """A pass as one core of this machine does it, in float32, :data:`VIEWS` crops at once.
 
     Attributes:
-        seconds: a pass.
+        seconds: a crop.
         share: of the rate of one large convolution, from pairs measured in turns.
     """
 
@@ -99,8 +99,13 @@ class Core:
     share: Spread
 
 
-def run(out: Path) -> str:
-    """Count, time, and write `roofline.json` and `roofline.md`; return the Markdown."""
+def run(out: Path, *, force: bool = False) -> str:
+    """Count, time, and write `roofline.json` and `roofline.md`; return the Markdown.
+
+    Raises:
+        ConfigError: the machine is loaded, and `force` is not set.
+    """
+    refuse_loaded_machine(force=force)
     passes = [count_pass(preset) for preset in ("paper", "released", "small", "nano")]
     cores = [time_pass(each) for each in passes]
     frames_per_s = decoded_frames_per_s()
@@ -123,7 +128,7 @@ def count_pass(preset: str) -> Pass:
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
-    network, inputs = _one_crop(preset)
+    network, inputs = _crops(preset, 1)
     num_values = _count_outputs(network)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         network(inputs)
@@ -133,10 +138,10 @@ def count_pass(preset: str) -> Pass:
 
 
 def time_pass(counted: Pass) -> Core:
-    """Time a pass of one crop on one core, in turns with a large convolution."""
+    """Time the passes of a hand's views on one core, in turns with a large convolution."""
     import torch
 
-    network, inputs = _one_crop(counted.preset)
+    network, inputs = _crops(counted.preset, VIEWS)
     channels, kernel, side = LAYER
     layer = torch.nn.Conv2d(channels, channels, kernel, padding=kernel // 2, bias=False)
     features = torch.rand((1, channels, side, side))
@@ -147,9 +152,10 @@ def time_pass(counted: Pass) -> Core:
             timed = compare((counted.preset, lambda: network(inputs)), ("convolution", lambda: layer(features)))
     finally:
         torch.set_num_threads(num_threads)
-    operations = counted.gflop / layer_gflop()
+    operations = VIEWS * counted.gflop / layer_gflop()
     shares = (operations / ratio for ratio in (timed.ratio.median, timed.ratio.maximum, timed.ratio.minimum))
-    return Core(timed.subject_s, Spread(*shares))
+    seconds = (value / VIEWS for value in (timed.subject_s.median, timed.subject_s.minimum, timed.subject_s.maximum))
+    return Core(Spread(*seconds), Spread(*shares))
 
 
 def layer_gflop() -> float:
@@ -158,7 +164,7 @@ def layer_gflop() -> float:
     return 2 * (channels * kernel * side) ** 2 / 1e9
 
 
-def _one_crop(preset: str) -> "tuple[HandObjectNetwork, NetworkInput]":
+def _crops(preset: str, number: int) -> "tuple[HandObjectNetwork, NetworkInput]":
     import torch
 
     from hoiray.config.network import network_preset
@@ -170,8 +176,8 @@ def _one_crop(preset: str) -> "tuple[HandObjectNetwork, NetworkInput]":
     network = HandObjectNetwork(config, HandModel.load(flat_hand_mean=True, tip_set="ho3d")).eval()
     side = config.input_px
     boxes = torch.tensor([[0.1, 0.15, 0.7, 0.75], [0.3, 0.3, 0.9, 0.85]]) * side
-    images = torch.zeros((1, side, side, 3), dtype=torch.uint8)
-    return network, NetworkInput(images, boxes[:1], boxes[1:])
+    images = torch.zeros((number, side, side, 3), dtype=torch.uint8)
+    return network, NetworkInput(images, boxes[:1].repeat(number, 1), boxes[1:].repeat(number, 1))
 
 
 def _count_outputs(network: "HandObjectNetwork") -> list[int]:
@@ -191,7 +197,11 @@ def _count_outputs(network: "HandObjectNetwork") -> list[int]:
 
 
 def decoded_frames_per_s() -> float:
-    """Decode a synthetic clip of Something-Something's size (VP9, 240 px high) on one core; frames a second."""
+    """Decode a clip of Something-Something's size (VP9, 240 px high) on one core; frames a second.
+
+    It is of moving noise, the hardest there is to decode: rendered clips of `hoiray synth wild` take a third of the
+    time.
+    """
     import numpy as np
 
     from hoiray.datasets.video_frames import read_frames
@@ -220,9 +230,9 @@ def markdown(passes: list[Pass], cores: list[Core], frames_per_s: float) -> str:
     lines = [
         "# Roofline",
         "",
-        f"Arithmetic, not measurements: operations counted by torch, {REACHED:.0%} of a GPU's dense half-precision peak"
-        f" assumed to be reached, {VIEWS} views a hand. Decoding was timed here: {frames_per_s:.0f} frames of"
-        f" {CLIP_WH[0]} x {CLIP_WH[1]} px (VP9) a core and second.",
+        f"Of GPUs, arithmetic, not measurements: operations counted by torch, {REACHED:.0%} of a GPU's dense"
+        f" half-precision peak assumed to be reached, {VIEWS} views a hand. Decoding was timed here: {frames_per_s:.0f}"
+        f" frames of {CLIP_WH[0]} x {CLIP_WH[1]} px (VP9) a core and second, of noise, the hardest there is.",
         "",
         "| preset | GFLOP a pass | MB a pass | weights, M | GPU | hands/s, 8 views | limited by | decoding cores |",
         "| --- | ---: | ---: | ---: | --- | ---: | --- | ---: |",
@@ -237,10 +247,10 @@ def markdown(passes: list[Pass], cores: list[Core], frames_per_s: float) -> str:
             )
     lines += [
         "",
-        f"Measured on one core of {machine()['cpu']}, in float32, in turns with a convolution alone ({LAYER[0]}"
-        f" channels, {LAYER[1]} x {LAYER[1]}, on {LAYER[2]} x {LAYER[2]}); median and extremes:",
+        f"Measured on one core of {machine()['cpu']}, in float32, {VIEWS} crops at once, in turns with a convolution"
+        f" alone ({LAYER[0]} channels, {LAYER[1]} x {LAYER[1]}, on {LAYER[2]} x {LAYER[2]}); median and extremes:",
         "",
-        "| preset | s a pass | GFLOP/s | share of the convolution's rate | hands/s, 8 views |",
+        "| preset | s a crop | GFLOP/s | share of the convolution's rate | hands/s, 8 views |",
         "| --- | ---: | ---: | ---: | ---: |",
     ]
     for each, core in zip(passes, cores, strict=True):

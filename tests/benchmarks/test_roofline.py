@@ -5,11 +5,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from hoiray.benchmarks import roofline
-from hoiray.benchmarks.roofline import REACHED, Core, Gpu, Pass, count_pass, layer_gflop, markdown, time_pass
+from hoiray.benchmarks.roofline import (
+    REACHED,
+    VIEWS,
+    Core,
+    Gpu,
+    Pass,
+    count_pass,
+    layer_gflop,
+    markdown,
+    time_pass,
+)
 from hoiray.benchmarks.timing import Comparison, Spread
+from hoiray.models.network import NetworkOutput
 
 
 def test_hands_a_second_follow_from_operations_or_bytes_whichever_takes_longer() -> None:
@@ -34,8 +46,8 @@ def test_the_report_says_that_nothing_was_measured_on_a_gpu(tmp_path: Path, monk
     core = Core(Spread(0.5, 0.4, 0.6), Spread(0.7, 0.6, 0.8))
     monkeypatch.setattr(roofline, "count_pass", lambda preset: Pass(preset, 1.0, 2.0, 3.0))
     monkeypatch.setattr(roofline, "time_pass", lambda _pass: core)
-    text = roofline.run(tmp_path)
-    assert "Arithmetic, not measurements" in text
+    text = roofline.run(tmp_path, force=True)
+    assert "Of GPUs, arithmetic, not measurements" in text
     assert text == (tmp_path / "roofline.md").read_text()
     document = json.loads((tmp_path / "roofline.json").read_text())
     assert document["decoded_frames_per_core_s"] > 10
@@ -46,11 +58,15 @@ def test_the_report_says_that_nothing_was_measured_on_a_gpu(tmp_path: Path, monk
 
 
 def test_the_share_is_the_passs_rate_over_that_of_a_single_layer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pass that takes 4 times as long as a layer, and has twice its operations, reaches half of its rate."""
+    """Passes that take 4 times as long as a layer, and have twice its operations together, reach half of its rate."""
+    num_threads = torch.get_num_threads()
 
     def compared(*sides: tuple[str, Callable[[], object]]) -> Comparison:
         (_, run_pass), (_, run_layer) = sides
-        assert run_pass() is not None
+        assert torch.get_num_threads() == 1
+        predicted = run_pass()
+        assert isinstance(predicted, NetworkOutput)
+        assert len(predicted.joints_3d_m) == VIEWS
         with FlopCounterMode(display=False) as counter:
             run_layer()
         assert counter.get_total_flops() == round(layer_gflop() * 1e9)
@@ -58,6 +74,7 @@ def test_the_share_is_the_passs_rate_over_that_of_a_single_layer(monkeypatch: py
         return Comparison("nano", "convolution", Spread(0.4, 0.2, 0.8), Spread(0.1, 0.1, 0.1), ratios, 5)
 
     monkeypatch.setattr(roofline, "compare", compared)
-    core = time_pass(Pass("nano", 2 * layer_gflop(), 1.0, 1.0))
+    core = time_pass(Pass("nano", 2 * layer_gflop() / VIEWS, 1.0, 1.0))
+    assert torch.get_num_threads() == num_threads
     assert (core.share.median, core.share.minimum, core.share.maximum) == (0.5, 0.25, 1.0)
-    assert core.seconds == Spread(0.4, 0.2, 0.8)
+    assert core.seconds == Spread(0.4 / VIEWS, 0.2 / VIEWS, 0.8 / VIEWS)
