@@ -379,9 +379,8 @@ def _show(header: Mapping[str, object], tables: Sequence[Table], out: Store) -> 
             )
             for table in protocols
         }
-        wanted = (
-            *("accuracy", "against", "difference", "auc", "auc_against", "auc_difference", "num_frames", "num_failed"),
-        )
+        shares = ("accuracy", "against", "difference", "auc", "auc_against", "auc_difference")
+        wanted = (*shares, "num_frames", "num_failed")
         keys = [key for key in wanted if key in protocols[0].columns]
         kept = replace(
             protocols[0],

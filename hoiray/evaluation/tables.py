@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Final
 
 import numpy as np
@@ -201,14 +202,14 @@ def _share_cells(
         mean: of (N,) values, NaN where a hand is left out.
     """
     cells: dict[str, Cell] = {}
-    for share, prefix in (("accuracy", ""), ("auc", "auc_")):
-        own, theirs = (
-            None if one is None else np.where(is_row, one.is_correct if share == "accuracy" else one.auc, np.nan)
-            for one in (result, other)
-        )
-        assert own is not None
+    for share, prefix, values_of in (
+        ("accuracy", "", attrgetter("is_correct")),
+        ("auc", "auc_", attrgetter("auc")),
+    ):
+        own = np.where(is_row, values_of(result), np.nan)
         cells[share] = mean(own).scaled(100.0)
-        if theirs is not None:
+        if other is not None:
+            theirs = np.where(is_row, values_of(other), np.nan)
             cells[f"{prefix}against"] = mean(theirs).scaled(100.0)
             cells[f"{prefix}difference"] = mean(own - theirs).scaled(100.0)
     return cells

@@ -155,11 +155,6 @@ class ObjectScore:
         """Fraction of **all** frames with a correct pose."""
         return float(self.is_correct.mean())
 
-    @property
-    def auc(self) -> float:
-        """Area under the accuracy-threshold curve up to 0.1 m, in [0, 1], over **all** frames."""
-        return float(accuracy_auc_per_frame(self.error_m).mean())
-
     def mean_error_m(self) -> Summary:
         """Average the error over the frames with an estimate, and count the others."""
         return mean_distance(self.error_m)

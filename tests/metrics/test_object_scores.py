@@ -66,7 +66,7 @@ def test_the_area_is_that_of_the_curve_of_what_is_correct_over_the_limit() -> No
     assert accuracy_auc_per_frame(errors_m).mean() == pytest.approx(curve.mean(), abs=1e-9)
     assert accuracy_auc_per_frame(errors_m)[[0, 5, 6, 7]].tolist() == [1.0, 0.0, 0.0, 0.0]
     score = object_scores({"cross": _shifted([0.0, 0.025, np.nan, 1.0])}, ANY_OBJECTS).per_object["cross"]
-    assert score.auc == pytest.approx((1.0 + 0.75) / 4)
+    assert accuracy_auc_per_frame(score.error_m).mean() == pytest.approx((1.0 + 0.75) / 4)
 
 
 def test_the_mean_over_objects_is_unweighted_and_leaves_the_pitcher_out() -> None:
