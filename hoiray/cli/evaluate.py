@@ -379,9 +379,9 @@ def _show(header: Mapping[str, object], tables: Sequence[Table], out: Store) -> 
             )
             for table in protocols
         }
-        shares = ("accuracy", "against", "difference", "auc", "auc_against", "auc_difference")
-        wanted = (*shares, "num_frames", "num_failed")
-        keys = [key for key in wanted if key in protocols[0].columns]
+        # of two models a terminal has room for one share only
+        shares = ("accuracy", "against", "difference") if "against" in protocols[0].columns else ("accuracy", "auc")
+        keys = [*shares, "num_frames", "num_failed"]
         kept = replace(
             protocols[0],
             title="Objects, mean over objects",
