@@ -199,8 +199,7 @@ def _count_outputs(network: "HandObjectNetwork") -> list[int]:
 def decoded_frames_per_s() -> float:
     """Decode a clip of Something-Something's size (VP9, 240 px high) on one core; frames a second.
 
-    It is of moving noise, the hardest there is to decode: rendered clips of `hoiray synth wild` take a third of the
-    time.
+    It is of moving noise, the hardest there is to decode; pictures of something take less.
     """
     import numpy as np
 
