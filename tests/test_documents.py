@@ -1,8 +1,9 @@
 """Commands in README and docs: they exist, and so does every option they are shown with."""
 
-import importlib.util
 import re
+import runpy
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -32,17 +33,14 @@ def _commands(page: Path) -> Iterator[str]:
             yield _END.split(shown[found.start(1) :], maxsplit=1)[0].strip()
 
 
+@cache
 def _program(name: str) -> "typer.Typer | None":
     if name == "hoiray":
         return app
-    path = ROOT / "jobs" / f"{name.removeprefix('python -m jobs.').removeprefix('python jobs/').removesuffix('.py')}.py"
+    stem = re.split("[/. ]", name.removesuffix(".py"))[-1]
+    path = ROOT / "jobs" / f"{stem}.py"
     assert path.is_file(), f"no {path.name} in jobs/"
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    found = getattr(module, "app", None)
+    found = runpy.run_path(str(path)).get("app")
     return found if isinstance(found, typer.Typer) else None
 
 

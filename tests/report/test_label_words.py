@@ -24,7 +24,7 @@ def test_a_run_is_told_in_sentences_with_its_interval() -> None:
     assert "mesh does not fill its box (17 %)" in said
     assert NOT_CALIBRATED in said
     assert "drawn by lot" not in said
-    assert "without a box of a hand" not in said
+    assert "without a box" not in said
 
 
 def test_videos_that_no_box_tells_of_are_told() -> None:
